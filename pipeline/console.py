@@ -1,0 +1,170 @@
+"""What a person sees: lines on stderr, progress, redaction. Owns the logging handlers; speaks the dialect it is given."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, TextIO
+
+from pipeline.core import text
+
+
+class Dialect(Protocol):
+    """How a CI wants groups, masks and foreign output marked; each returns lines to print, without a newline."""
+
+    def mask(self, value: str) -> str: ...
+    def group(self, name: str, title: str) -> tuple[str, str]: ...
+    def quiet(self) -> tuple[str, str]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """A terminal: no groups, no masks."""
+
+    def mask(self, value: str) -> str:  # noqa: ARG002 - the protocol's
+        return ""
+
+    def group(self, name: str, title: str) -> tuple[str, str]:  # noqa: ARG002 - the protocol's
+        return "", ""
+
+    def quiet(self) -> tuple[str, str]:
+        return "", ""
+
+
+class Redactor:
+    """Replaces known secret values, on whole lines."""
+
+    def __init__(self, values: Iterable[str] = ()) -> None:
+        self._values: set[str] = set()
+        for value in values:
+            self.add(value)
+
+    def add(self, value: str) -> None:
+        for one in (value, *value.splitlines()):
+            if len(one.strip()) >= 4:
+                self._values.add(one)
+
+    def __call__(self, line: str) -> str:
+        for value in sorted(self._values, key=len, reverse=True):
+            line = line.replace(value, "***")
+        return line
+
+
+class Console:
+    """Thread-safe. Inside `buffered()` a thread's lines are kept and printed whole at its end, so that steps side by side do not mix."""
+
+    def __init__(self, stream: TextIO | None = None, dialect: Dialect | None = None, *, verbose: bool = False, color: bool = False) -> None:
+        self.stream = stream or sys.stderr
+        self.dialect: Dialect = dialect or Plain()
+        self.redact = Redactor()
+        self.verbose = verbose
+        self.color = color
+        self._lock = threading.RLock()
+        self._local = threading.local()
+
+    def secret(self, value: str) -> None:
+        """From here on `value` is shown as ***, by us and, where it can, by the CI."""
+        self.redact.add(value)
+        mask = self.dialect.mask(value)
+        if mask and "\n" not in value and "\r" not in value:
+            self._write(mask, raw=True)
+
+    def line(self, message: str = "") -> None:
+        """Print our own words; what they quote from outside must have gone through `quote`."""
+        self._write(message)
+
+    def detail(self, message: str) -> None:
+        """Printed with `-v` only."""
+        if self.verbose:
+            self._write(message)
+
+    def quote(self, foreign: str, limit: int = 500) -> str:
+        return text.line(foreign, limit)
+
+    def foreign(self, line: str) -> None:
+        """A line of a tool's output: control characters replaced, CI commands defused, secrets redacted."""
+        self._write("  │ " + text.line(self.redact(line), 2000))
+
+    @contextlib.contextmanager
+    def section(self, name: str, title: str) -> Iterator[None]:
+        """A collapsible group in a CI's log; in it, output of children is not taken for commands."""
+        opening, closing = self.dialect.group(name, title)
+        before, after = self.dialect.quiet()
+        for marker in (opening, before):
+            self._write(marker, raw=True) if marker else None
+        try:
+            yield
+        finally:
+            for marker in (after, closing):
+                self._write(marker, raw=True) if marker else None
+
+    @contextlib.contextmanager
+    def buffered(self) -> Iterator[None]:
+        """Keep this thread's lines until the end of the block, then print them in one piece."""
+        kept: list[str] = []
+        self._local.kept = kept
+        try:
+            yield
+        finally:
+            self._local.kept = None
+            with self._lock:
+                self.stream.write("".join(kept))
+                self.stream.flush()
+
+    def paint(self, message: str, style: str) -> str:
+        codes = {"good": "32", "bad": "31", "warn": "33", "dim": "2", "bold": "1"}
+        return f"\x1b[{codes[style]}m{message}\x1b[0m" if self.color else message
+
+    def _write(self, message: str, *, raw: bool = False) -> None:
+        line = (message if raw else self.redact(message)) + "\n"
+        kept: list[str] | None = getattr(self._local, "kept", None)
+        if kept is not None:
+            kept.append(line)
+            return
+        with self._lock, contextlib.suppress(BrokenPipeError):
+            self.stream.write(line)
+            self.stream.flush()
+
+
+class _Redacting(logging.Formatter):
+    def __init__(self, redact: Redactor) -> None:
+        super().__init__()
+        self._redact = redact
+
+    def format(self, record: logging.LogRecord) -> str:
+        return self._redact(text.block(record.getMessage()))
+
+
+class _JsonLines(_Redacting):
+    def format(self, record: logging.LogRecord) -> str:
+        when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created))
+        entry = {"time": when, "level": record.levelname, "logger": record.name, "message": super().format(record)}
+        if record.exc_info:
+            entry["exception"] = self._redact(text.block(logging.Formatter().formatException(record.exc_info)))
+        return json.dumps(entry)
+
+
+def attach_handlers(console: Console, *, debug: bool, debug_file: Path | None) -> None:
+    """Send the package's log to stderr with `--debug`, and to a private file of JSON lines where one is given."""
+    logger = logging.getLogger("pipeline")
+    logger.handlers.clear()
+    logger.propagate = False
+    logger.setLevel(logging.DEBUG)
+    logger.addHandler(logging.NullHandler())
+    if debug:
+        shown = logging.StreamHandler(console.stream)
+        shown.setFormatter(_Redacting(console.redact))
+        logger.addHandler(shown)
+    if debug_file:
+        with contextlib.suppress(OSError):
+            kept = logging.StreamHandler(os.fdopen(os.open(debug_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "w"))
+            kept.setFormatter(_JsonLines(console.redact))
+            logger.addHandler(kept)
