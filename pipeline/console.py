@@ -9,12 +9,16 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TextIO
 
 from pipeline.core import text
+from pipeline.core.redact import Redactor
+
+
+log = logging.getLogger(__name__)
 
 
 class Dialect(Protocol):
@@ -39,32 +43,21 @@ class Plain:
         return "", ""
 
 
-class Redactor:
-    """Replaces known secret values, on whole lines."""
-
-    def __init__(self, values: Iterable[str] = ()) -> None:
-        self._values: set[str] = set()
-        for value in values:
-            self.add(value)
-
-    def add(self, value: str) -> None:
-        for one in (value, *value.splitlines()):
-            if len(one.strip()) >= 4:
-                self._values.add(one)
-
-    def __call__(self, line: str) -> str:
-        for value in sorted(self._values, key=len, reverse=True):
-            line = line.replace(value, "***")
-        return line
-
-
 class Console:
     """Thread-safe. Inside `buffered()` a thread's lines are kept and printed whole at its end, so that steps side by side do not mix."""
 
-    def __init__(self, stream: TextIO | None = None, dialect: Dialect | None = None, *, verbose: bool = False, color: bool = False) -> None:
+    def __init__(
+        self,
+        stream: TextIO | None = None,
+        dialect: Dialect | None = None,
+        redact: Redactor | None = None,
+        *,
+        verbose: bool = False,
+        color: bool = False,
+    ) -> None:
         self.stream = stream or sys.stderr
         self.dialect: Dialect = dialect or Plain()
-        self.redact = Redactor()
+        self.redact = redact or Redactor()
         self.verbose = verbose
         self.color = color
         self._lock = threading.RLock()
@@ -90,8 +83,11 @@ class Console:
         return text.line(foreign, limit)
 
     def foreign(self, line: str) -> None:
-        """A line of a tool's output: control characters replaced, CI commands defused, secrets redacted."""
-        self._write("  │ " + text.line(self.redact(line), 2000))
+        """A line of a tool's output: control characters replaced, CI commands defused, secrets redacted. On a terminal it is shown
+        with `-v` only (an error quotes the last of it); in a job always, inside its section."""
+        log.debug("%s", line)
+        if self.verbose or not isinstance(self.dialect, Plain):
+            self._write("  │ " + text.line(self.redact(line), 2000))
 
     @contextlib.contextmanager
     def section(self, name: str, title: str) -> Iterator[None]:
@@ -155,7 +151,9 @@ class _JsonLines(_Redacting):
 def attach_handlers(console: Console, *, debug: bool, debug_file: Path | None) -> None:
     """Send the package's log to stderr with `--debug`, and to a private file of JSON lines where one is given."""
     logger = logging.getLogger("pipeline")
-    logger.handlers.clear()
+    for old in list(logger.handlers):
+        logger.removeHandler(old)
+        old.close()
     logger.propagate = False
     logger.setLevel(logging.DEBUG)
     logger.addHandler(logging.NullHandler())
@@ -165,6 +163,7 @@ def attach_handlers(console: Console, *, debug: bool, debug_file: Path | None) -
         logger.addHandler(shown)
     if debug_file:
         with contextlib.suppress(OSError):
-            kept = logging.StreamHandler(os.fdopen(os.open(debug_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "w"))
+            os.close(os.open(debug_file, os.O_WRONLY | os.O_CREAT, 0o600))
+            kept = logging.FileHandler(debug_file, encoding="utf-8")
             kept.setFormatter(_JsonLines(console.redact))
             logger.addHandler(kept)

@@ -7,12 +7,14 @@ import logging
 import os
 import tempfile
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
 from pipeline.core.record import Evidence
-from pipeline.errors import ToolError
+from pipeline.errors import ToolError, UsageError
 
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
@@ -39,6 +41,27 @@ class Store:
             log.info("evidence %s is not readable and counts as absent: %s", path, error)
             return None
         return evidence if evidence.job == self.job else None
+
+    def facts(self, step: str, kind: type[T]) -> T:
+        """The facts that an earlier step of this job left. Raises `UsageError` where it has not run."""
+        facts = self.known(step, kind)
+        if facts is None:
+            raise UsageError(f"there is no evidence of `{step}` from this job", mend=f"run `pipeline {step}` first, or `pipeline release`")
+        return facts
+
+    def known(self, step: str, kind: type[T]) -> T | None:
+        """The same, None where it has not run."""
+        evidence = self.read(step)
+        return evidence.facts if evidence and isinstance(evidence.facts, kind) else None
+
+    def debug_file(self) -> Path | None:
+        """Where the log of this run goes, in a project; None where the folder is none or may not be written."""
+        if not (self.folder.parent / ".git").exists():
+            return None
+        with contextlib.suppress(OSError):
+            self._prepare(self.folder)
+            return self.folder / "debug.jsonl"
+        return None
 
     def write_file(self, name: str, data: bytes, mode: int = 0o644) -> Path:
         """Write a file under the store through a temporary one, and return its path. Raises `ToolError` (disk full, no permission)."""

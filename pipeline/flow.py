@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from types import ModuleType
-from typing import Protocol
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib import import_module
+from typing import Protocol, TypeGuard, cast
+
+from msgspec.structs import replace
 
 from pipeline.context import Context
-from pipeline.core.finding import Threshold
-from pipeline.core.record import Evidence
+from pipeline.core.finding import Outcome, Threshold, Verdict, judge
+from pipeline.core.record import BuildFacts, CheckFacts, Evidence, Subject
+from pipeline.errors import CancelledError, PipelineError, RefusedError, ToolError, UsageError
+from pipeline.reports import junit, table
 
 Stages = tuple[tuple[str, ...], ...]
+
+GATES = ("check", "scan", "policy")
 
 FLOWS: dict[str, Stages] = {
     "version": (("version",),),
@@ -18,8 +29,9 @@ FLOWS: dict[str, Stages] = {
     "scan": (("scan",),),
     "policy": (("policy",),),
     "push": (("stage",), ("publish",)),
-    "deploy": (("deploy",),),
-    "release": (("version",), ("check",), ("build",), ("stage", "scan", "policy"), ("publish",), ("deploy",)),
+    "deploy": (("version",), ("deploy",)),
+    "release": (("version",), ("check", "adopt"), ("build",), ("stage", "scan", "policy"), ("publish",), ("deploy",)),
+    "snapshot": (("version",), ("check",), ("build",), ("scan", "policy")),
 }
 
 
@@ -33,10 +45,172 @@ class Step(Protocol):
         """Why there is nothing to do; empty when there is."""
 
     def run(self, context: Context) -> Evidence:
-        """Do it. Raises `PipelineError`; in a gate a `ToolError` becomes an `error` verdict."""
+        """Do it. Raises `PipelineError`; a gate's becomes an `error` verdict."""
 
 
 class Gate(Step, Protocol):
-    """A step that judges: the flow computes the verdict anew from its findings on each run."""
+    """A step that judges: the verdict is computed anew from its findings on each run."""
 
     def threshold(self, context: Context) -> Threshold: ...
+
+
+@dataclass(slots=True)
+class Ended:
+    """How one step ended: exactly one of `evidence`, `skipped` and `error` is set; a gate's error is in its verdict too."""
+
+    step: str
+    evidence: Evidence | None = None
+    verdict: Verdict | None = None
+    skipped: str = ""
+    error: PipelineError | None = None
+    seconds: float = 0.0
+
+
+@dataclass(slots=True)
+class Ran:
+    """What a command did, in order."""
+
+    ended: list[Ended] = field(default_factory=list)
+
+    @property
+    def verdicts(self) -> list[Verdict]:
+        return [one.verdict for one in self.ended if one.verdict]
+
+
+def perform(command: str, context: Context, ran: Ran) -> None:
+    """Run a command's steps into `ran`. Raises the `PipelineError` that decides the exit code, after all that could be judged was judged."""
+    for stage in FLOWS[command]:
+        context.cancel.check()
+        if "publish" in stage:
+            _require_gates(context)
+        ran.ended += _side_by_side(_wanted(stage, ran), context)
+        _stop_on_error(ran, all_judged=stage == FLOWS[command][-1] or "policy" in stage)
+
+
+def load(step: str) -> Step:
+    return cast(Step, import_module(f"pipeline.steps.{step}"))
+
+
+def is_gate(step: Step) -> TypeGuard[Gate]:
+    return hasattr(step, "threshold")
+
+
+def verdict_of(gate: Gate, evidence: Evidence, context: Context) -> Verdict:
+    """Today's verdict on what a gate found."""
+    judged = judge(evidence.findings, gate.threshold(context), context.waivers, context.now.date())
+    return Verdict(evidence.step, evidence.subject.digest, judged, evidence.error, evidence.seconds)
+
+
+def _wanted(stage: Sequence[str], ran: Ran) -> tuple[str, ...]:
+    """After a gate said no the others still judge, but nothing more leaves this machine."""
+    stopped = any(verdict.status != "passed" for verdict in ran.verdicts)
+    return tuple(step for step in stage if not (stopped and step == "stage"))
+
+
+def _side_by_side(names: Sequence[str], context: Context) -> list[Ended]:
+    if len(names) == 1:
+        return [_run(names[0], context)]
+    with ThreadPoolExecutor(max_workers=len(names), thread_name_prefix="step") as pool:
+        return list(pool.map(lambda name: _run_buffered(name, context), names))
+
+
+def _run_buffered(name: str, context: Context) -> Ended:
+    with context.console.buffered():
+        return _run(name, context)
+
+
+def _run(name: str, context: Context) -> Ended:
+    step = load(name)
+    started = time.monotonic()
+    ended = _attempt(name, step, context)
+    ended.seconds = time.monotonic() - started
+    if ended.error and is_gate(step):
+        unjudged = Evidence(name, Subject("commit", ""), "", error=str(ended.error), job=context.job.id)
+        context.evidence.write(unjudged)
+    if ended.evidence:
+        stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        ended.evidence = replace(ended.evidence, job=context.job.id, started=stamp, seconds=round(ended.seconds, 3))
+        context.evidence.write(ended.evidence)
+    if is_gate(step):
+        ended.verdict = _verdict(step, ended, context)
+    _report(ended, step, context)
+    return ended
+
+
+def _attempt(name: str, step: Step, context: Context) -> Ended:
+    try:
+        reason = step.skip(context)
+        return Ended(name, skipped=reason) if reason else Ended(name, evidence=step.run(context))
+    except PipelineError as error:
+        return Ended(name, error=error)
+
+
+def _verdict(gate: Gate, ended: Ended, context: Context) -> Verdict | None:
+    if ended.evidence:
+        return verdict_of(gate, ended.evidence, context)
+    return Verdict(ended.step, "", (), str(ended.error), ended.seconds) if ended.error else None
+
+
+def _report(ended: Ended, step: Step, context: Context) -> None:
+    console = context.console
+    if ended.skipped:
+        console.line(f"{console.paint('·', 'dim')} {step.title:<9} {ended.skipped}")
+        return
+    verdict = ended.verdict
+    good = not ended.error and (not verdict or verdict.status == "passed")
+    summary = table.summary(verdict) if verdict and not ended.error else ""
+    mark = console.paint("✓", "good") if good else console.paint("✗", "bad")
+    console.line(f"{mark} {step.title:<9} {summary or ('done' if good else 'could not be done')} {console.paint(f'({ended.seconds:.1f} s)', 'dim')}")
+    if verdict:
+        properties = junit.properties(ended.evidence) if ended.evidence else {}
+        context.evidence.write_file(f"reports/{verdict.gate}.xml", junit.render([verdict], properties))
+        for line in table.lines(verdict):
+            console.line(line)
+
+
+def _stop_on_error(ran: Ran, *, all_judged: bool) -> None:
+    """Raise for what ended badly. A gate that failed, or could not judge, waits until every gate of the flow has had its turn."""
+    errors = [one.error for one in ran.ended if one.error]
+    at_once = [one.error for one in ran.ended if one.error and not (one.verdict and isinstance(one.error, ToolError))]
+    if at_once or (errors and all_judged):
+        raise min(errors, key=_rank)
+    if all_judged:
+        raise_on(ran.verdicts)
+
+
+def raise_on(verdicts: Sequence[Verdict]) -> None:
+    """Raise what the verdicts ask for: an error outranks a failure. Passed verdicts raise nothing."""
+    unjudged = [verdict for verdict in verdicts if verdict.status == "error"]
+    if unjudged:
+        raise ToolError("could not judge: " + "; ".join(f"{verdict.gate}: {verdict.error}" for verdict in unjudged))
+    failed = [verdict for verdict in verdicts if verdict.status == "failed"]
+    if failed:
+        what = ", ".join(f"{verdict.gate} ({verdict.count(Outcome.FAILED)})" for verdict in failed)
+        raise RefusedError(f"judged and refused: {what}", mend="mend the findings above, or waive them in waivers.toml with an owner and a date")
+
+
+def _rank(error: PipelineError) -> int:
+    order = (CancelledError, ToolError, UsageError, RefusedError)
+    return next((place for place, kind in enumerate(order) if isinstance(error, kind)), len(order))
+
+
+def _require_gates(context: Context) -> None:
+    """Nothing is published that was not judged: every gate has evidence for this very build, and passes today."""
+    build = context.evidence.read("build")
+    if not build or not isinstance(build.facts, BuildFacts):
+        raise UsageError("nothing was built in this job", mend="run `pipeline release`, or build, scan and policy before push")
+    verdicts: list[Verdict] = []
+    for name in GATES:
+        gate = cast(Gate, load(name))
+        evidence = context.evidence.read(name)
+        if not evidence or not (evidence.error or _same_subject(evidence, build.facts)):
+            command = "build --check" if name == "check" else name
+            raise UsageError(f"{name} has not judged what was built", mend=f"run `pipeline {command}`")
+        verdicts.append(verdict_of(gate, evidence, context))
+    raise_on(verdicts)
+
+
+def _same_subject(evidence: Evidence, build: BuildFacts) -> bool:
+    if isinstance(evidence.facts, CheckFacts):
+        return evidence.facts.dockerfile == build.inputs.dockerfile
+    return evidence.subject.digest in {build.config, build.manifest} - {""}

@@ -88,6 +88,12 @@ class BuildFacts(_Facts, frozen=True, tag="build"):
     builder: str = ""
 
 
+class AdoptFacts(_Facts, frozen=True, tag="adopt"):
+    """`image`: what the registry holds of this release already, None where it holds nothing."""
+
+    image: BuildFacts | None = None
+
+
 class StageFacts(_Facts, frozen=True, tag="stage"):
     """`uploaded`: this job's engine pushed the layers; otherwise their content was hashed against the config's diff_ids."""
 
@@ -143,7 +149,7 @@ class DeployFacts(_Facts, frozen=True, tag="deploy"):
     log: tuple[str, ...] = ()
 
 
-Facts = VersionFacts | CheckFacts | BuildFacts | StageFacts | ScanFacts | PolicyFacts | PublishFacts | DeployFacts
+Facts = VersionFacts | CheckFacts | AdoptFacts | BuildFacts | StageFacts | ScanFacts | PolicyFacts | PublishFacts | DeployFacts
 
 
 class Subject(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

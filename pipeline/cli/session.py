@@ -1,0 +1,100 @@
+"""From a process to a context: what every verb of a release is given."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+
+import click
+
+from pipeline.ci.detect import detect
+from pipeline.ci.github import Commands
+from pipeline.ci.gitlab import Sections
+from pipeline.cli.main import Process
+from pipeline.config.load import find_root, load, load_waivers
+from pipeline.console import Console, Dialect, Plain, attach_handlers
+from pipeline.context import Context, Options
+from pipeline.evidence import Store
+
+DIALECTS: dict[str, Callable[[], Dialect]] = {"github": Commands, "gitlab": Sections, "local": Plain}
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """How to show: options that every verb has."""
+
+    verbose: bool
+    debug: bool
+    as_json: bool
+    directory: Path
+
+
+def shared(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of every verb; the command gets them as its first argument, `shown`."""
+    options = (
+        click.option("-C", "--directory", type=click.Path(path_type=Path, exists=True, file_okay=False), default=Path(), help="Run there."),
+        click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON."),
+        click.option("-v", "--verbose", is_flag=True, help="Show what the tools print."),
+        click.option("--debug", is_flag=True, help="Show every call, and tracebacks."),
+    )
+
+    def wrapped(directory: Path, as_json: bool, verbose: bool, debug: bool, **rest: Any) -> Any:
+        return command(Shown(verbose, debug, as_json, directory), **rest)
+
+    wrapped.__name__, wrapped.__doc__ = command.__name__, command.__doc__
+    wrapped.__click_params__ = getattr(command, "__click_params__", [])  # type: ignore[attr-defined]
+    for option in options:
+        wrapped = option(wrapped)
+    return wrapped
+
+
+@contextmanager
+def session(shown: Shown, options: Options) -> Iterator[Context]:
+    """Everything a step needs, made once. Raises `UsageError` for a configuration that is wrong."""
+    process = cast(Process, click.get_current_context().obj)
+    root = find_root(shown.directory.resolve())
+    ci = detect(process.environ)
+    job = ci.job(process.environ)
+    console = console_of(process, shown, DIALECTS[job.system]())
+    for value in job.secrets:
+        console.secret(value)
+    settings = load(root, process.environ, ci.defaults(process.environ))
+    store = Store(root / ".pipeline", job.id, settings.image_name)
+    attach_handlers(console, debug=shown.debug, debug_file=store.debug_file())
+    with ExitStack() as stack:
+        docker_config = None
+        if job.registry_password:
+            from pipeline.tools.credentials import Credential, private_docker_config
+
+            given = {job.registry: Credential(job.registry_user, job.registry_password)}
+            docker_config = stack.enter_context(private_docker_config(process.environ, given, project=root))
+        yield Context(
+            root=root,
+            settings=settings,
+            job=job,
+            evidence=store,
+            console=console,
+            cancel=process.cancel,
+            environ=process.environ,
+            now=datetime.now(UTC),
+            options=options,
+            waivers=load_waivers(root),
+            docker_config=docker_config,
+        )
+
+
+def console_of(process: Process, shown: Shown, dialect: Dialect) -> Console:
+    color = sys.stderr.isatty() and "NO_COLOR" not in process.environ
+    return Console(sys.stderr, dialect, process.redact, verbose=shown.verbose or shown.debug, color=color)
+
+
+def as_json(answer: object) -> str:
+    """An answer of ours as JSON for a person and for a program."""
+    import msgspec
+
+    return str(msgspec.json.format(msgspec.json.encode(answer), indent=2), "utf-8")

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import io
+import logging
+import re
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from pipeline.ci.github import Commands
+from pipeline.ci.gitlab import Sections
+from pipeline.console import Console, attach_handlers
+
+NASTY = "::set-output name=x::y\r\x1b[2Jsection_start:1:x"
+
+
+def test_secrets_are_replaced_everywhere(tmp_path: Path) -> None:
+    stream = io.StringIO()
+    console = Console(stream, verbose=True)
+    console.secret("hunter2-and-more")
+    attach_handlers(console, debug=True, debug_file=tmp_path / "debug.jsonl")
+    console.line("the password is hunter2-and-more")
+    console.foreign("tool says hunter2-and-more")
+    logging.getLogger("pipeline.test").debug("argv %s", ["--password", "hunter2-and-more"])
+    attach_handlers(console, debug=False, debug_file=None)
+    assert "hunter2" not in stream.getvalue()
+    assert "hunter2" not in (tmp_path / "debug.jsonl").read_text()
+    assert stat.S_IMODE((tmp_path / "debug.jsonl").stat().st_mode) == 0o600
+
+
+def test_a_secret_of_several_lines_is_replaced_line_by_line() -> None:
+    stream = io.StringIO()
+    console = Console(stream, verbose=True)
+    console.secret("-----BEGIN KEY-----\nabcdefgh\n-----END KEY-----")
+    console.foreign("abcdefgh")
+    assert "abcdefgh" not in stream.getvalue()
+
+
+@pytest.mark.parametrize("dialect", [Commands(), Sections()])
+def test_foreign_output_cannot_command_the_job(dialect: Commands | Sections) -> None:
+    stream = io.StringIO()
+    console = Console(stream, dialect)
+    with console.section("build", "Build"):
+        console.foreign(NASTY)
+    inside = [line for line in stream.getvalue().splitlines() if "set-output" in line]
+    assert len(inside) == 1
+    assert not re.match(r"\s*::", inside[0])
+    assert "section_start" not in inside[0]
+    assert "\x1b" not in inside[0]
+
+
+def test_on_github_foreign_output_stands_between_stop_commands() -> None:
+    stream = io.StringIO()
+    console = Console(stream, Commands())
+    with console.section("build", "Build"):
+        console.foreign("output")
+    opening, stop, output, resume, closing = stream.getvalue().splitlines()
+    assert (opening, closing) == ("::group::Build", "::endgroup::")
+    assert stop == f"::stop-commands::{resume.strip(':')}"
+    assert output.endswith("output")
+
+
+def test_steps_side_by_side_do_not_mix() -> None:
+    stream = io.StringIO()
+    console = Console(stream)
+
+    def step(name: str) -> None:
+        with console.buffered():
+            for _ in range(50):
+                console.line(name)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(step, "abcd"))
+    assert re.fullmatch(r"(a{50}|b{50}|c{50}|d{50}){4}", stream.getvalue().replace("\n", ""))
+
+
+def test_a_terminal_is_not_flooded() -> None:
+    quiet, loud = io.StringIO(), io.StringIO()
+    Console(quiet).foreign("line")
+    Console(loud, verbose=True).foreign("line")
+    assert quiet.getvalue() == ""
+    assert "line" in loud.getvalue()
