@@ -43,8 +43,30 @@ class Plain:
         return "", ""
 
 
+class StepLines:
+    """The lines of one step, kept until it ends."""
+
+    def __init__(self, alone: bool) -> None:
+        self.headline: list[str] = []
+        self._alone = alone
+        self._foreign: list[str] = []
+        self._own: list[str] = []
+
+    def keep(self, line: str, *, foreign: bool) -> bool:
+        """Keep a line; False when it is to be shown at once."""
+        if foreign:
+            if not self._alone:
+                self._foreign.append(line)
+            return not self._alone
+        self._own.append(line)
+        return True
+
+    def in_order(self) -> list[str]:
+        return [*self._foreign, *(f"{line}\n" for line in self.headline), *self._own]
+
+
 class Console:
-    """Thread-safe. Inside `buffered()` a thread's lines are kept and printed whole at its end, so that steps side by side do not mix."""
+    """Thread-safe. Inside `step()` a thread's lines are kept and put in order."""
 
     def __init__(
         self,
@@ -87,7 +109,7 @@ class Console:
         with `-v` only (an error quotes the last of it); in a job always, inside its section."""
         log.debug("%s", line)
         if self.verbose or not isinstance(self.dialect, Plain):
-            self._write("  │ " + text.line(self.redact(line), 2000))
+            self._write("  │ " + text.line(self.redact(line), 2000), foreign=True)
 
     @contextlib.contextmanager
     def section(self, name: str, title: str) -> Iterator[None]:
@@ -103,27 +125,37 @@ class Console:
                 self._write(marker, raw=True) if marker else None
 
     @contextlib.contextmanager
-    def buffered(self) -> Iterator[None]:
-        """Keep this thread's lines until the end of the block, then print them in one piece."""
-        kept: list[str] = []
+    def step(self, *, alone: bool) -> Iterator[StepLines]:
+        """What this thread prints inside is put in order: foreign output, the headline that `StepLines` is given, our own lines.
+
+        `alone`: foreign output is shown as it comes. Otherwise all is printed in one piece at the end, so that steps side by side
+        do not mix.
+        """
+        kept = StepLines(alone)
         self._local.kept = kept
         try:
-            yield
+            yield kept
         finally:
             self._local.kept = None
+            with self._lock, contextlib.suppress(BrokenPipeError):
+                self.stream.write("".join(kept.in_order()))
+                self.stream.flush()
+
+    def busy(self, message: str) -> None:
+        """On a terminal, a line that the next one replaces."""
+        if self.color and not self.verbose:
             with self._lock:
-                self.stream.write("".join(kept))
+                self.stream.write(f"\r\x1b[2K\x1b[2m… {message}\x1b[0m\r")
                 self.stream.flush()
 
     def paint(self, message: str, style: str) -> str:
         codes = {"good": "32", "bad": "31", "warn": "33", "dim": "2", "bold": "1"}
         return f"\x1b[{codes[style]}m{message}\x1b[0m" if self.color else message
 
-    def _write(self, message: str, *, raw: bool = False) -> None:
-        line = (message if raw else self.redact(message)) + "\n"
-        kept: list[str] | None = getattr(self._local, "kept", None)
-        if kept is not None:
-            kept.append(line)
+    def _write(self, message: str, *, raw: bool = False, foreign: bool = False) -> None:
+        line = ("\x1b[2K" if self.color and not raw else "") + (message if raw else self.redact(message)) + "\n"
+        kept: StepLines | None = getattr(self._local, "kept", None)
+        if kept and kept.keep(line, foreign=foreign or raw):
             return
         with self._lock, contextlib.suppress(BrokenPipeError):
             self.stream.write(line)

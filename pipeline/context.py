@@ -80,7 +80,9 @@ def credential(context: Context, host: str) -> Credential | None:
     from pipeline.tools.credentials import find
 
     job = context.job
-    return find(host, context.environ, context.cancel, project=context.root, given={job.registry: (job.registry_user, job.registry_password)})
+    return find(
+        host, context.environ, context.cancel, project=context.root, given={job.registry: (job.registry_user, job.registry_password)}
+    )
 
 
 def repository(context: Context) -> Repository:

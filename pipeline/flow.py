@@ -14,8 +14,9 @@ from msgspec.structs import replace
 
 from pipeline.context import Context
 from pipeline.core.finding import Outcome, Threshold, Verdict, judge
-from pipeline.core.record import BuildFacts, CheckFacts, Evidence, Subject
+from pipeline.core.record import BuildFacts, CheckFacts, Evidence, Subject, VersionFacts
 from pipeline.errors import CancelledError, PipelineError, RefusedError, ToolError, UsageError
+from pipeline.inputs import planned
 from pipeline.reports import junit, table
 
 Stages = tuple[tuple[str, ...], ...]
@@ -28,7 +29,7 @@ FLOWS: dict[str, Stages] = {
     "build": (("version",), ("build",)),
     "scan": (("scan",),),
     "policy": (("policy",),),
-    "push": (("stage",), ("publish",)),
+    "push": (("version",), ("stage",), ("publish",)),
     "deploy": (("version",), ("deploy",)),
     "release": (("version",), ("check", "adopt"), ("build",), ("stage", "scan", "policy"), ("publish",), ("deploy",)),
     "snapshot": (("version",), ("check",), ("build",), ("scan", "policy")),
@@ -78,10 +79,11 @@ class Ran:
 
 
 def perform(command: str, context: Context, ran: Ran) -> None:
-    """Run a command's steps into `ran`. Raises the `PipelineError` that decides the exit code, after all that could be judged was judged."""
+    """Run a command's steps into `ran`. Raises the `PipelineError` that decides the exit code,
+    after all that could be judged was judged."""
     for stage in FLOWS[command]:
         context.cancel.check()
-        if "publish" in stage:
+        if {"stage", "publish"} & set(stage) and not set(GATES) & set(stage):
             _require_gates(context)
         ran.ended += _side_by_side(_wanted(stage, ran), context)
         _stop_on_error(ran, all_judged=stage == FLOWS[command][-1] or "policy" in stage)
@@ -108,32 +110,23 @@ def _wanted(stage: Sequence[str], ran: Ran) -> tuple[str, ...]:
 
 
 def _side_by_side(names: Sequence[str], context: Context) -> list[Ended]:
+    context.console.busy(", ".join(load(name).title for name in names))
     if len(names) == 1:
-        return [_run(names[0], context)]
-    with ThreadPoolExecutor(max_workers=len(names), thread_name_prefix="step") as pool:
-        return list(pool.map(lambda name: _run_buffered(name, context), names))
+        return [_run(names[0], context, alone=True)]
+    with ThreadPoolExecutor(max_workers=max(1, len(names)), thread_name_prefix="step") as pool:
+        return list(pool.map(lambda name: _run(name, context, alone=False), names))
 
 
-def _run_buffered(name: str, context: Context) -> Ended:
-    with context.console.buffered():
-        return _run(name, context)
-
-
-def _run(name: str, context: Context) -> Ended:
+def _run(name: str, context: Context, *, alone: bool) -> Ended:
     step = load(name)
     started = time.monotonic()
-    ended = _attempt(name, step, context)
-    ended.seconds = time.monotonic() - started
-    if ended.error and is_gate(step):
-        unjudged = Evidence(name, Subject("commit", ""), "", error=str(ended.error), job=context.job.id)
-        context.evidence.write(unjudged)
-    if ended.evidence:
-        stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        ended.evidence = replace(ended.evidence, job=context.job.id, started=stamp, seconds=round(ended.seconds, 3))
-        context.evidence.write(ended.evidence)
-    if is_gate(step):
-        ended.verdict = _verdict(step, ended, context)
-    _report(ended, step, context)
+    with context.console.step(alone=alone) as lines:
+        ended = _attempt(name, step, context)
+        ended.seconds = time.monotonic() - started
+        _record(ended, step, context)
+        lines.headline.append(_headline(ended, step, context))
+        for line in table.lines(ended.verdict) if ended.verdict else ():
+            context.console.line(line)
     return ended
 
 
@@ -145,27 +138,32 @@ def _attempt(name: str, step: Step, context: Context) -> Ended:
         return Ended(name, error=error)
 
 
-def _verdict(gate: Gate, ended: Ended, context: Context) -> Verdict | None:
+def _record(ended: Ended, step: Step, context: Context) -> None:
+    """Write the evidence and a gate's report. What a gate could not judge replaces what it judged before."""
+    evidence = ended.evidence
+    if ended.error and is_gate(step):
+        evidence = Evidence(ended.step, Subject("commit", ""), "", error=str(ended.error))
+    if not evidence:
+        return
+    stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    evidence = replace(evidence, job=context.job.id, started=stamp, seconds=round(ended.seconds, 3))
+    context.evidence.write(evidence)
+    if is_gate(step):
+        ended.verdict = verdict_of(step, evidence, context)
+        context.evidence.write_file(f"reports/{ended.step}.xml", junit.render([ended.verdict], junit.properties(evidence)))
     if ended.evidence:
-        return verdict_of(gate, ended.evidence, context)
-    return Verdict(ended.step, "", (), str(ended.error), ended.seconds) if ended.error else None
+        ended.evidence = evidence
 
 
-def _report(ended: Ended, step: Step, context: Context) -> None:
+def _headline(ended: Ended, step: Step, context: Context) -> str:
     console = context.console
     if ended.skipped:
-        console.line(f"{console.paint('·', 'dim')} {step.title:<9} {ended.skipped}")
-        return
+        return f"{console.paint('·', 'dim')} {step.title:<9} {ended.skipped}"
     verdict = ended.verdict
     good = not ended.error and (not verdict or verdict.status == "passed")
-    summary = table.summary(verdict) if verdict and not ended.error else ""
+    summary = table.summary(verdict) if verdict else "done" if good else "failed"
     mark = console.paint("✓", "good") if good else console.paint("✗", "bad")
-    console.line(f"{mark} {step.title:<9} {summary or ('done' if good else 'could not be done')} {console.paint(f'({ended.seconds:.1f} s)', 'dim')}")
-    if verdict:
-        properties = junit.properties(ended.evidence) if ended.evidence else {}
-        context.evidence.write_file(f"reports/{verdict.gate}.xml", junit.render([verdict], properties))
-        for line in table.lines(verdict):
-            console.line(line)
+    return f"{mark} {step.title:<9} {summary} {console.paint(f'({ended.seconds:.1f} s)', 'dim')}"
 
 
 def _stop_on_error(ran: Ran, *, all_judged: bool) -> None:
@@ -186,7 +184,9 @@ def raise_on(verdicts: Sequence[Verdict]) -> None:
     failed = [verdict for verdict in verdicts if verdict.status == "failed"]
     if failed:
         what = ", ".join(f"{verdict.gate} ({verdict.count(Outcome.FAILED)})" for verdict in failed)
-        raise RefusedError(f"judged and refused: {what}", mend="mend the findings above, or waive them in waivers.toml with an owner and a date")
+        raise RefusedError(
+            f"judged and refused: {what}", mend="mend the findings above, or waive them in waivers.toml with an owner and a date"
+        )
 
 
 def _rank(error: PipelineError) -> int:
@@ -199,6 +199,8 @@ def _require_gates(context: Context) -> None:
     build = context.evidence.read("build")
     if not build or not isinstance(build.facts, BuildFacts):
         raise UsageError("nothing was built in this job", mend="run `pipeline release`, or build, scan and policy before push")
+    if planned(context, context.evidence.facts("version", VersionFacts))[1] != build.facts.inputs_digest:
+        raise UsageError("what was built is not what is checked out", mend="run `pipeline build` again, and the gates")
     verdicts: list[Verdict] = []
     for name in GATES:
         gate = cast(Gate, load(name))

@@ -25,7 +25,9 @@ class Repo:
     def git(self, *arguments: str) -> str:
         when = f"{self.clock} +0000"
         env = clean_environ(self.path.parent / "git-home", GIT_AUTHOR_DATE=when, GIT_COMMITTER_DATE=when) | {
-            f"GIT_{role}_{part}": value for role in ("AUTHOR", "COMMITTER") for part, value in (("NAME", "Ada"), ("EMAIL", "ada@example.com"))
+            f"GIT_{role}_{part}": value
+            for role in ("AUTHOR", "COMMITTER")
+            for part, value in (("NAME", "Ada"), ("EMAIL", "ada@example.com"))
         }
         return subprocess.run(["git", *arguments], cwd=self.path, env=env, check=True, capture_output=True, text=True).stdout.strip()
 

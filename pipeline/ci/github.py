@@ -26,7 +26,9 @@ def job(environ: Mapping[str, str]) -> Job:
         registry="ghcr.io" if environ.get("GITHUB_TOKEN") else "",
         registry_user=environ.get("GITHUB_ACTOR", ""),
         registry_password=environ.get("GITHUB_TOKEN", ""),
-        secrets=tuple(environ[name] for name in ("GITHUB_TOKEN", "ACTIONS_RUNTIME_TOKEN", "ACTIONS_ID_TOKEN_REQUEST_TOKEN") if environ.get(name)),
+        secrets=tuple(
+            environ[name] for name in ("GITHUB_TOKEN", "ACTIONS_RUNTIME_TOKEN", "ACTIONS_ID_TOKEN_REQUEST_TOKEN") if environ.get(name)
+        ),
     )
 
 

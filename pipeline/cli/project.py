@@ -41,4 +41,3 @@ def init(shown: Shown, ci: tuple[Ci, ...], repository: str) -> None:
 
     started = command.start(find_root(shown.directory.resolve()), ci=ci, repository=repository)
     click.echo(as_json(started) if shown.as_json else command.as_text(started))
-

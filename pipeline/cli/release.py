@@ -69,7 +69,9 @@ def push(shown: Shown) -> None:
 
 @click.command(name="deploy")
 @click.argument("environment")
-@click.option("--image", default="", envvar="PIPELINE_IMAGE", metavar="REPOSITORY@DIGEST", help="This image, not the one this tag published.")
+@click.option(
+    "--image", default="", envvar="PIPELINE_IMAGE", metavar="REPOSITORY@DIGEST", help="This image, not the one this tag published."
+)
 @shared
 def deploy(shown: Shown, environment: str, image: str) -> None:
     """Roll the published image out to an environment."""

@@ -20,6 +20,14 @@ class Severity(StrEnum):
     HIGH = "HIGH"
     CRITICAL = "CRITICAL"
 
+    @property
+    def rank(self) -> int:
+        """0 for the worst."""
+        return _RANKS[self]
+
+
+_RANKS = {severity: place for place, severity in enumerate(reversed(Severity))}
+
 
 class Outcome(StrEnum):
     """What today's thresholds and waivers make of a finding."""
@@ -92,23 +100,29 @@ class Verdict:
 
 
 def judge(findings: Iterable[Finding], threshold: Threshold, waivers: Sequence[Waiver], today: date) -> tuple[Judged, ...]:
-    """Decide on every finding. An expired waiver does not waive: the finding fails as it would without it, and names the owner."""
-    return tuple(_judge(finding, threshold, waivers, today) for finding in findings)
+    """Decide on every finding. An expired waiver does not waive: the finding fails as it would without it, and names the owner.
+
+    Of several waivers that match, the one that holds longest counts.
+    """
+    by_rule: dict[str, list[Waiver]] = {}
+    for waiver in sorted(waivers, key=lambda one: one.expires, reverse=True):
+        by_rule.setdefault(waiver.id, []).append(waiver)
+    return tuple(_judge(finding, threshold, by_rule.get(finding.rule, []), today) for finding in findings)
 
 
 def _judge(finding: Finding, threshold: Threshold, waivers: Sequence[Waiver], today: date) -> Judged:
     if finding.observed == "passed":
         return Judged(finding, Outcome.PASSED)
-    waiver = next((one for one in waivers if one.matches(finding.rule, finding.package, finding.where) and one.expires >= today), None)
-    if waiver:
+    waiver = next((one for one in waivers if one.matches(finding.rule, finding.package, finding.where)), None)
+    if waiver and waiver.expires >= today:
         return Judged(finding, Outcome.WAIVED, waiver)
     if not _fails(finding, threshold):
         return Judged(finding, Outcome.WARNED)
+    note = f"its waiver expired on {waiver.expires}; owner: {waiver.owner}" if waiver else ""
     if threshold.enforce_from and today < threshold.enforce_from and not finding.certain:
-        return Judged(finding, Outcome.WARNED, note=f"would fail from {threshold.enforce_from} on")
-    expired = next((one for one in waivers if one.matches(finding.rule, finding.package, finding.where)), None)
-    note = f"its waiver expired on {expired.expires}; owner: {expired.owner}" if expired else ""
-    return Judged(finding, Outcome.FAILED, expired, note)
+        would = f"would fail from {threshold.enforce_from} on"
+        return Judged(finding, Outcome.WARNED, waiver, f"{would}; {note}" if note else would)
+    return Judged(finding, Outcome.FAILED, waiver, note)
 
 
 def _fails(finding: Finding, threshold: Threshold) -> bool:

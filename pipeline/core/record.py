@@ -161,7 +161,8 @@ class Subject(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class Evidence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`key` is the digest of everything the findings depend on; equal keys may reuse them. Times: RFC 3339 in UTC, and seconds.
-    `tools`: name to version. `job`, `started`, `seconds` are the flow's to fill in. `error`: why the step could not do or judge what it should, empty when it did."""
+    `tools`: name to version.
+    `job`, `started`, `seconds` are the flow's to fill in. `error`: why the step could not do or judge what it should, empty when it did."""
 
     step: str
     subject: Subject

@@ -6,7 +6,9 @@ import re
 
 # C0 and C1 controls (ESC and CR among them), and the Unicode characters that reorder or hide text.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
-_GITHUB = re.compile(r"^(\s*)(::|##\[)")
+# GitHub's runner takes `::` at the start of a line, and `##[` anywhere in it.
+_GITHUB = re.compile(r"^(\s*):(?=:)")
+_GITHUB_OLD = re.compile(r"##(?=\[)")
 _GITLAB = re.compile(r"section_(start|end):")
 
 
@@ -26,7 +28,7 @@ def block(text: str, limit: int = 20_000) -> str:
 
 def _defuse(one: str) -> str:
     """Break what a CI would take for a command of its own, wherever the line is printed."""
-    return _GITLAB.sub(r"section-\1:", _GITHUB.sub(lambda found: f"{found[1]}{found[2][0]} {found[2][1:]}", one))
+    return _GITLAB.sub(r"section-\1:", _GITHUB_OLD.sub("# #", _GITHUB.sub(r"\1: ", one)))
 
 
 def printable(text: str) -> bool:

@@ -154,7 +154,10 @@ def test_a_tag_full_of_commands_changes_nothing_in_the_job(repo: Repo, system: s
     repo.git("tag", "::set-output;section_start:1:x")
     repo.tag("v1.0.0")
     environ = {"gitlab": {"GITLAB_CI": "true"}, "github": {"GITHUB_ACTIONS": "true"}, "local": {}}[system]
-    pushed = {"gitlab": {"CI_COMMIT_TAG": "::set-output;section_start:1:x"}, "github": {"GITHUB_REF_TYPE": "tag", "GITHUB_REF_NAME": "::error::x"}}
+    pushed = {
+        "gitlab": {"CI_COMMIT_TAG": "::set-output;section_start:1:x"},
+        "github": {"GITHUB_REF_TYPE": "tag", "GITHUB_REF_NAME": "::error::x"},
+    }
     for extra in ({}, pushed.get(system, {})):
         answer = version(repo, **environ, **extra)
         shown = [line for line in (answer.out + answer.err).splitlines() if "section_start" in line or line.lstrip().startswith("::")]

@@ -64,16 +64,31 @@ def test_on_github_foreign_output_stands_between_stop_commands() -> None:
 
 def test_steps_side_by_side_do_not_mix() -> None:
     stream = io.StringIO()
-    console = Console(stream)
+    console = Console(stream, verbose=True)
 
     def step(name: str) -> None:
-        with console.buffered():
+        with console.step(alone=False) as lines:
             for _ in range(50):
                 console.line(name)
+                console.foreign(name)
+            lines.headline.append(f"[{name}]")
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(step, "abcd"))
-    assert re.fullmatch(r"(a{50}|b{50}|c{50}|d{50}){4}", stream.getvalue().replace("\n", ""))
+    blocks = re.findall(r"((?:  │ (\w)\n){50})\[(\w)\]\n((?:(\w)\n){50})", stream.getvalue())
+    assert sorted(block[1] for block in blocks) == list("abcd")
+    assert all(block[1] == block[2] == block[4] for block in blocks)
+
+
+def test_a_step_alone_shows_foreign_output_as_it_comes() -> None:
+    stream = io.StringIO()
+    console = Console(stream, verbose=True)
+    with console.step(alone=True) as lines:
+        console.line("ours")
+        console.foreign("theirs")
+        assert stream.getvalue() == "  │ theirs\n"
+        lines.headline.append("headline")
+    assert stream.getvalue() == "  │ theirs\nheadline\nours\n"
 
 
 def test_a_terminal_is_not_flooded() -> None:

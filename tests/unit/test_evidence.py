@@ -11,7 +11,14 @@ from pipeline.evidence import Store, write_atomically
 
 FACTS = VersionFacts(version="1.0.0", commit="a" * 40, tree="b" * 40, created="2026-01-01T00:00:00Z", tag="v1.0.0")
 EVIDENCE = Evidence(
-    "version", Subject("commit", "a" * 40), "sha256:k", {"git": "2"}, FACTS, (Finding("R1", "t", Severity.HIGH),), job="local", started="now"
+    "version",
+    Subject("commit", "a" * 40),
+    "sha256:k",
+    {"git": "2"},
+    FACTS,
+    (Finding("R1", "t", Severity.HIGH),),
+    job="local",
+    started="now",
 )
 
 

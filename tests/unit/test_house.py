@@ -82,7 +82,9 @@ def test_only_the_top_reads_the_environment() -> None:
 
 @pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["version", "--help"], ["version"]], ids=" ".join)
 def test_heavy_libraries_stay_out_of_start_up(arguments: list[str]) -> None:
-    done = subprocess.run([sys.executable, "-X", "importtime", "-m", "pipeline", *arguments], capture_output=True, text=True, cwd=ROOT, check=False)
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "pipeline", *arguments], capture_output=True, text=True, cwd=ROOT, check=False
+    )
     loaded = {line.rsplit("|", 1)[1].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
     assert "click" in loaded
     assert not loaded & HEAVY

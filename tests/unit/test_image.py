@@ -34,7 +34,9 @@ def test_what_is_no_repository_is_refused(text: str) -> None:
 
 
 def test_references() -> None:
-    assert image.parse_reference(f"127.0.0.1:5000/a:1.0@{DIGEST}") == image.Reference(image.Repository("127.0.0.1:5000", "a"), "1.0", DIGEST)
+    assert image.parse_reference(f"127.0.0.1:5000/a:1.0@{DIGEST}") == image.Reference(
+        image.Repository("127.0.0.1:5000", "a"), "1.0", DIGEST
+    )
     assert image.parse_reference("127.0.0.1:5000/a").tag == ""
     for bad in ("a@sha256:12", "a:-x", "a@"):
         with pytest.raises(UsageError):

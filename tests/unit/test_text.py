@@ -7,7 +7,11 @@ from hypothesis import strategies as st
 
 from pipeline.core import text
 
-NASTY = st.lists(st.sampled_from(["\x1b[2J", "\r", "\n", "::set-output name=x::y", "::", "##[error]", "section_start:1:a", "\u202e", "ok ", "\x9b", "\0"])).map("".join)
+NASTY = st.lists(
+    st.sampled_from(
+        ["\x1b[2J", "\r", "\n", "::set-output name=x::y", "::", "##[error]", "section_start:1:a", "\u202e", "ok ", "\x9b", "\0"]
+    )
+).map("".join)
 
 
 @given(NASTY | st.text())
@@ -15,7 +19,8 @@ def test_a_line_is_one_harmless_line(raw: str) -> None:
     shown = text.line(raw)
     assert "\n" not in shown
     assert not re.search(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e]", shown)
-    assert not re.match(r"\s*(::|##\[)", shown)
+    assert not re.match(r"\s*::", shown)
+    assert "##[" not in shown
     assert "section_start:" not in shown
 
 
@@ -23,7 +28,8 @@ def test_a_line_is_one_harmless_line(raw: str) -> None:
 def test_each_line_of_a_block_is_harmless(raw: str) -> None:
     for shown in text.block(raw).split("\n"):
         assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", shown)
-        assert not re.match(r"\s*(::|##\[)", shown)
+        assert not re.match(r"\s*::", shown)
+        assert "##[" not in shown
 
 
 def test_lengths_are_bounded_and_a_block_keeps_its_end() -> None:

@@ -1,0 +1,240 @@
+"""Build the image with BuildKit, and record by digests what went in and what came out."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from msgspec import structs
+
+from pipeline.context import Context, engine
+from pipeline.core import inputs
+from pipeline.core.dockerfile import stages
+from pipeline.core.dockerfile.model import Stage
+from pipeline.core.image import parse_reference
+from pipeline.core.needles import Needles
+from pipeline.core.record import AdoptFacts, BuildFacts, BuildInputs, Evidence, StageSize, Subject, VersionFacts
+from pipeline.core.units import seconds
+from pipeline.errors import RefusedError, ToolError, UsageError
+from pipeline.inputs import Definition, Secrets, definition, secrets_of, taken_in, untracked
+from pipeline.tools import git
+from pipeline.tools.buildx import Buildx, Built, Mount, Request
+from pipeline.tools.docker import archive, images
+from pipeline.tools.docker.images import ImageFacts
+
+if TYPE_CHECKING:
+    import docker
+
+title = "Build"
+tools: tuple[str, ...] = ("docker", "buildx", "git")
+
+_NAMED = 10
+
+
+@dataclass(frozen=True, slots=True)
+class _Bench:
+    """What every build of one run shares."""
+
+    context: Context
+    given: Definition
+    secrets: Secrets
+    needles: Needles
+    buildx: Buildx
+    client: docker.DockerClient
+
+    def build(self, request: Request) -> Built:
+        timeout = seconds(self.context.settings.image.timeout)
+        with self.context.console.section("build", "docker buildx build"):
+            return self.buildx.build(request, self.secrets.environment, timeout=timeout, on_line=self.context.console.foreign)
+
+
+def skip(context: Context) -> str:  # noqa: ARG001 - the protocol's
+    return ""
+
+
+def run(context: Context) -> Evidence:
+    """Build, or take over what `adopt` found. Raises `UsageError`: no Dockerfile, untracked files in a release, several platforms;
+    `ToolError`: no engine, no buildx, a build that fails; `RefusedError`: a secret in a layer."""
+    version = context.evidence.facts("version", VersionFacts)
+    adopted = _adopted(context)
+    if adopted:
+        return Evidence("build", Subject("config", adopted.config), adopted.inputs_digest, facts=adopted)
+    given = definition(context)
+    taken = taken_in(context, given)
+    digest = inputs.digest(taken, version)
+    _watch_untracked(context, given)
+    secrets = secrets_of(context)
+    needles = Needles(secrets.values)
+    buildx = Buildx(context.environ, context.cancel, config=context.docker_config, redact=context.console.redact)
+    with engine(context) as client, _on_disk(given, given.data) as dockerfile:
+        request = _request(context, given, dockerfile, secrets.mounts, _labels(context, version, digest))
+        facts = _built(_Bench(context, given, secrets, needles, buildx, client), request, taken, digest)
+    _tell(context, facts)
+    return Evidence("build", Subject("config", facts.config), digest, {"buildx": facts.builder}, facts)
+
+
+def _built(bench: _Bench, request: Request, taken: BuildInputs, digest: str) -> BuildFacts:
+    builder = bench.buildx.version()
+    told = bench.build(request)
+    image = _loaded(bench.client, told)
+    config = told.config or archive.config_digest(images.save(bench.client, image.id))
+    _search(bench, image)
+    layers = images.layers(bench.client, image.id, image.diff_ids)
+    return BuildFacts(
+        config=config,
+        engine_id=image.id,
+        diff_ids=image.diff_ids,
+        inputs=structs.replace(taken, bases=_bases(bench, told)),
+        inputs_digest=digest,
+        layers=layers,
+        size=sum(layer.size for layer in layers) if all(layer.size >= 0 for layer in layers) else image.size,
+        stages=_explain(bench, request, image) if bench.context.options.explain_size else (),
+        builder=builder,
+    )
+
+
+def _adopted(context: Context) -> BuildFacts | None:
+    """The image that this very release has in the registry; a build of its own never looks at what an earlier release found."""
+    if not context.options.release or context.options.snapshot:
+        return None
+    adopted = context.evidence.known("adopt", AdoptFacts)
+    return adopted.image if adopted else None
+
+
+def _request(context: Context, given: Definition, dockerfile: Path, mounts: tuple[Mount, ...], labels: Mapping[str, str]) -> Request:
+    image = context.settings.image
+    created = context.evidence.facts("version", VersionFacts).created
+    return Request(
+        dockerfile=dockerfile,
+        context=given.folder,
+        target=image.target,
+        platform="".join(image.platforms),
+        args=image.args | {"SOURCE_DATE_EPOCH": str(_epoch(created))},
+        labels=labels,
+        secrets=mounts,
+        cache_from=image.cache_from,
+        cache_to=image.cache_to if context.job.protected else (),
+        allow=image.allow,
+        no_cache=context.options.no_cache,
+        tag=inputs.local_name(_project(context)),
+    )
+
+
+def _project(context: Context) -> str:
+    return context.settings.file.project.name or context.root.resolve().name
+
+
+def _labels(context: Context, version: VersionFacts, digest: str) -> dict[str, str]:
+    project = context.settings.file.project
+    source = project.source or context.job.source or git.remote_url(context.root)
+    described = {"title": _project(context), "source": source, "licenses": project.licenses}
+    return inputs.labels(version, digest, described, context.settings.image.labels)
+
+
+def _epoch(created: str) -> int:
+    return int(datetime.fromisoformat(created).timestamp())
+
+
+def _watch_untracked(context: Context, given: Definition) -> None:
+    """What git does not track cannot be built again by anyone else: a release refuses it, a build on the way says so."""
+    if context.options.include_untracked:
+        return
+    found = untracked(context, given)
+    if not found:
+        return
+    shown = ", ".join(context.console.quote(path, 200) for path in found[:_NAMED]) + (
+        f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+    )
+    if context.options.release:
+        mend = "commit them, exclude them in .dockerignore, or allow them: [image] include-untracked"
+        raise UsageError(f"files that git does not track would enter the build: {shown}", where=given.name, mend=mend)
+    context.console.line(f"  {context.console.paint('not tracked by git, and in the build:', 'warn')} {shown}")
+
+
+@contextmanager
+def _on_disk(given: Definition, data: bytes) -> Iterator[Path]:
+    """The Dockerfile, and the ignore file that keeps our own folder out: BuildKit reads `NAME.dockerignore` beside NAME."""
+    with tempfile.TemporaryDirectory(prefix="dockerfile-") as folder:
+        path = Path(folder, Path(given.name).name)
+        path.write_bytes(data)
+        path.with_name(f"{path.name}.dockerignore").write_bytes(given.ignore_file)
+        yield path
+
+
+def _loaded(client: docker.DockerClient, built: Built) -> ImageFacts:
+    """The image as the engine has it: by its manifest's digest in the containerd store, by its config's in the classic one."""
+    for name in filter(None, (built.digest, built.config)):
+        image = images.find(client, name)
+        if image and image.id == name:
+            return image
+    mend = "let buildx build for the engine that the docker command uses: docker buildx use default"
+    raise ToolError("the engine does not have the image that was built", mend=mend)
+
+
+def _search(bench: _Bench, image: ImageFacts) -> None:
+    if not bench.secrets.values:
+        return
+    hits = archive.search(images.save(bench.client, image.id), bench.needles)
+    if hits:
+        mend = "use RUN --mount=type=secret, copy nothing of it into the image, and replace the secret: others may have the layer"
+        raise RefusedError("a build secret is in the image: " + "; ".join(str(hit) for hit in hits[:_NAMED]), where=image.id, mend=mend)
+    bench.context.console.line(f"  none of {len(image.diff_ids)} layers holds a build secret")
+
+
+def _bases(bench: _Bench, built: Built) -> dict[str, str]:
+    """The digest of each base: pinned, as BuildKit resolved it, or the ID of the engine's own image, which it takes unresolved."""
+    found: dict[str, str] = {}
+    for base in stages.base_images(bench.given.dockerfile, bench.context.settings.image.args):
+        if not base.is_image or base.reference in found:
+            continue
+        reference = parse_reference(base.reference)
+        resolved = reference.digest or built.bases.get(f"{reference.repository}:{reference.tag or 'latest'}", "")
+        local = None if resolved else images.find(bench.client, base.reference)
+        found[base.reference] = resolved or (local.id if local else "")
+    return {name: digest for name, digest in found.items() if digest}
+
+
+def _explain(bench: _Bench, request: Request, image: ImageFacts) -> tuple[StageSize, ...]:
+    """Build each earlier stage from cache and compare, file by file, what it holds with what the final image does."""
+    settings, dockerfile = bench.context.settings.image, bench.given.dockerfile
+    final = stages.final_stage(dockerfile, settings.target)
+    used = stages.needed(dockerfile, stages.stage_bases(dockerfile, settings.args, settings.target), final.index)
+    arrived = Counter(archive.contents(images.save(bench.client, image.id)))
+    part = replace(request, target="", tag="", labels={}, cache_to=(), no_cache=False)
+    earlier = [stage for stage in dockerfile.stages if stage.index in used - {final.index}]
+    return tuple(_measure(bench, stage, part, arrived) for stage in earlier)
+
+
+def _measure(bench: _Bench, stage: Stage, part: Request, arrived: Counter[tuple[str, int]]) -> StageSize:
+    before = images.ids(bench.client)
+    with _on_disk(bench.given, _up_to(stage, bench.given)) as dockerfile:
+        image = _loaded(bench.client, bench.build(replace(part, dockerfile=dockerfile)))
+    held = Counter(archive.contents(images.save(bench.client, image.id)))
+    if image.id not in before:
+        images.remove(bench.client, image.id)
+    return StageSize(stage.title, _bytes(held), _bytes(held - arrived))
+
+
+def _up_to(stage: Stage, given: Definition) -> bytes:
+    """The Dockerfile cut off after a stage, which makes that one its last: `--target` does not know stages without a name."""
+    following = given.dockerfile.stages[stage.index + 1]
+    return b"\n".join(given.data.split(b"\n")[: following.line - 1])
+
+
+def _bytes(files: Counter[tuple[str, int]]) -> int:
+    return sum(size * times for (_, size), times in files.items())
+
+
+def _tell(context: Context, facts: BuildFacts) -> None:
+    say, quote = context.console.line, context.console.quote
+    say(f"  {facts.config}: {len(facts.diff_ids)} layers, {facts.size / 1e6:.1f} MB")
+    for stage in facts.stages:
+        say(f"  stage {quote(stage.name)}: {stage.size / 1e6:.1f} MB, {stage.left_behind / 1e6:.1f} MB of it left behind")
+    if not context.options.explain_size:
+        context.console.detail("  what earlier stages left behind: not measured (--explain-size)")
