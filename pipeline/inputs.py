@@ -90,11 +90,8 @@ def planned(context: Context, version: VersionFacts) -> tuple[BuildInputs, str]:
 
 
 def taken_in(context: Context, given: Definition) -> BuildInputs:
-    """The same for a definition that has been read, without the digest. Raises `UsageError` for more than one platform."""
+    """The same for a definition that has been read, without the digest."""
     image = context.settings.image
-    if len(image.platforms) > 1:
-        mend = "name one platform, or none for the builder's own"
-        raise UsageError("images for more than one platform cannot be built yet", where="[image] platforms", mend=mend)
     return BuildInputs(
         dockerfile=given.digest,
         dockerignore=digest_of(given.ignore_data) if given.ignore_name else "",

@@ -13,7 +13,6 @@ set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 state=$root/.demo
-suite=() # options of apt-get: where a package comes from
 cd "$root"
 
 say() { echo "setup: $*" >&2; }
@@ -30,14 +29,14 @@ candidate() { apt-cache policy "$1" 2>/dev/null | grep -q '^  Candidate: [^(]'; 
 # Package lists are fetched once, and only when a package is not known.
 know() {
   for package in "$@"; do
-    candidate "$package" || { say "fetching the package lists"; apt-get update -qq; return; }
+    candidate "${package%/*}" || { say "fetching the package lists"; apt-get update -qq; return; }
   done
 }
 
 install_packages() {
   know "$@"
   say "installing $*"
-  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${suite[@]}" "$@" >"$state/apt.log" 2>&1 ||
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >"$state/apt.log" 2>&1 ||
     fail "apt-get install $* failed: $(tail -n 1 "$state/apt.log")" "see .demo/apt.log"
 }
 
@@ -78,10 +77,10 @@ venv() {
 
 tools() {
   .venv/bin/pipeline tools install ||
-    fail "Trivy or OPA could not be installed" "OPA is built with Go where its release cannot be had: install Go 1.25 or newer (https://go.dev/dl), then again"
+    fail "Trivy or OPA could not be installed" "OPA is built with Go where its release cannot be had: install Go 1.26 (https://go.dev/dl), or another that may fetch it, and run this again"
 }
 
-# Debian 12 has no buildx: engine and plugin come from Debian 13 there, at a priority that leaves everything else alone.
+# Debian 12 has no buildx: engine, command and plugin come from Debian 13 there, at a priority that leaves everything else as it is.
 debian_13() {
   local list=/etc/apt/sources.list.d/release-chain-demo.list keyring=/usr/share/keyrings/debian-archive-keyring.gpg mirror
   mirror=$(apt-get indextargets --format '$(REPO_URI) $(CODENAME)' | awk '$2 == "bookworm" { print $1; exit }')
@@ -93,13 +92,15 @@ debian_13() {
 }
 
 install_engine() {
-  local packages=(docker.io docker-buildx iptables)
   know docker.io docker-buildx
-  candidate docker-buildx || debian_13
-  if [ -f /etc/apt/sources.list.d/release-chain-demo.list ]; then suite=(-t trixie); fi
-  if candidate docker-cli; then packages+=(docker-cli); fi
-  install_packages "${packages[@]}"
-  suite=()
+  if ! candidate docker-buildx; then
+    debian_13
+    install_packages docker.io/trixie docker-cli/trixie docker-buildx/trixie iptables
+  elif candidate docker-cli; then
+    install_packages docker.io docker-cli docker-buildx iptables
+  else
+    install_packages docker.io docker-buildx iptables
+  fi
 }
 
 start_engine() {
@@ -140,8 +141,8 @@ registry() {
   if is_root; then know docker-registry; fi
   say "fetching docker-registry"
   mkdir -p "$state/package"
-  (cd "$state/package" && rm -f ./*.deb && apt-get download -qq docker-registry >/dev/null && dpkg -x ./*.deb .) ||
-    fail "the package docker-registry could not be fetched" "install it, or look at the network"
+  (cd "$state/package" && rm -f ./*.deb && apt-get download -qq docker-registry && dpkg -x ./*.deb .) >"$state/apt.log" 2>&1 ||
+    fail "the package docker-registry could not be fetched: $(tail -n 1 "$state/apt.log")" "install it, or look at the network"
   install -D "$state/package/usr/bin/docker-registry" "$state/bin/docker-registry"
   rm -rf "$state/package"
 }

@@ -111,23 +111,33 @@ def project(tmp: Path, registry: str, name: str, *, host: str = "", path: str = 
         _clean(made, host)
 
 
+def containers(client: docker.DockerClient, made: Project) -> list[tuple[str, str, str]]:
+    """Id, name and state of each container that the project has in the engine, its lock included."""
+    listed = client.api.containers(all=True)
+    rows = ((one["Id"], one["Names"][0].lstrip("/"), one["State"], one["Image"]) for one in listed)
+    return [(id, name, state) for id, name, state, image in rows if name.startswith(made.container) or made.repository in image]
+
+
+def remove_containers(client: docker.DockerClient, made: Project) -> None:
+    for container, _, _ in containers(client, made):
+        with contextlib.suppress(docker.errors.NotFound):
+            client.api.remove_container(container, force=True, v=True)
+
+
 def _clean(made: Project, host: str) -> None:
     client = docker.DockerClient(host) if host else docker.from_env()
     with contextlib.closing(client):
-        for container in client.containers.list(all=True, filters={"name": f"^/?{made.container}"}):
-            container.remove(force=True, v=True)
-        for lock in client.containers.list(all=True):
-            if made.repository in str(lock.attrs["Config"]["Image"]):
-                lock.remove(force=True, v=True)
-        for image in client.images.list():
-            tags = [tag for tag in image.tags if tag.startswith((made.repository, f"rc-test-{made.name}:"))]
-            digests = [one for one in image.attrs["RepoDigests"] or () if one.startswith(made.repository)]
-            for one in (*tags, *digests):
-                with contextlib.suppress(docker.errors.APIError):
-                    client.images.remove(one, force=True)
+        remove_containers(client, made)
+        for image in client.api.images():
+            names = [*(image["RepoTags"] or ()), *(image["RepoDigests"] or ())]
+            for one in names:
+                if one.startswith((made.repository, f"rc-test-{made.name}:")):
+                    with contextlib.suppress(docker.errors.APIError):
+                        client.api.remove_image(one, force=True)
 
 
 def clone(made: Project, path: Path) -> Project:
     """The same project as a fresh clone elsewhere, tags and all, with nothing of `.pipeline/`."""
-    subprocess.run(["git", "clone", "--quiet", str(made.repo.path), str(path)], check=True, env=made.env, capture_output=True)
+    env = made.env | {"PATH": os.environ["PATH"]}
+    subprocess.run(["git", "clone", "--quiet", str(made.repo.path), str(path)], check=True, env=env, capture_output=True)
     return Project(Repo(path, made.repo.clock), made.registry, made.name, made.port, made.env)

@@ -10,20 +10,27 @@ import os
 import signal
 import subprocess
 import sys
+import urllib.request
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import docker
+import docker.errors
 import msgspec
+import pytest
+import requests
 
 from pipeline.core.cancel import Cancel
-from pipeline.core.handoff import HandOff
-from pipeline.errors import PipelineError
+from pipeline.core.handoff import ContainerSpec, HandOff, Probe, Secret
+from pipeline.errors import PipelineError, ToolError
 from pipeline.rollout import outcome, runner
 from pipeline.rollout.backends.docker import Docker
 from pipeline.rollout.journal import Journal
 from pipeline.tools.docker.client import connect
+from tests.integration.registries import registry_server
+from tests.servers import free_port
 
 BUSYBOX = Path("/bin/busybox")
 SERVE = 'CMD ["httpd", "-f", "-p", "8080", "-h", "/www"]'
@@ -62,8 +69,12 @@ def build(client: docker.DockerClient, folder: Path, address: str, kind: str, au
     subprocess.run(
         ["docker", "buildx", "build", "--load", "--provenance=false", "-q", "-t", repository, str(context)], check=True, capture_output=True
     )
-    pushed = client.api.push(repository, tag="latest", stream=True, decode=True, auth_config=auth or {})
-    digest = next(one["aux"]["Digest"] for one in pushed if "aux" in one)
+    for event in client.api.push(repository, tag="latest", stream=True, decode=True, auth_config=auth or {}):
+        assert "error" not in event, event
+    url = f"http://{address}/v2/rc-test-{kind}/manifests/latest"
+    accept = "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json"
+    login = (auth["username"], auth["password"]) if auth else None
+    digest = requests.head(url, headers={"Accept": accept}, auth=login, timeout=5).headers["Docker-Content-Digest"]
     return f"{repository}@{digest}"
 
 
@@ -97,6 +108,94 @@ class _Killer:
             self.left -= 1
             if not self.left:
                 os.kill(os.getpid(), signal.SIGKILL)
+
+
+@dataclass
+class Bench:
+    """One test's container name, port and folder, and the images of all."""
+
+    client: docker.DockerClient
+    images: dict[str, str]
+    folder: Path
+    name: str
+    port: int
+
+    def hand_off(self, kind: str, **changes: Any) -> HandOff:
+        probe = Probe(http=f"http://127.0.0.1:{self.port}/healthz", interval=0.05, successes=2, timeout=3.0)
+        spec = ContainerSpec(
+            name=self.name,
+            ports=(f"127.0.0.1:{self.port}:8080",),
+            volumes=(f"{self.name}-named:/named",),
+            env={"LEVEL": "info"},
+            secrets={"API_KEY": Secret(env="API_KEY")},
+        )
+        plain = HandOff(f"rollout-{kind}", "test", "docker", "replace", "rc-test", "1.0.0", self.images[kind], probe, spec)
+        return msgspec.structs.replace(plain, **changes)
+
+    def deploy(self, kind: str, cancel: Cancel | None = None, **changes: Any) -> Done:
+        return roll_out(self.hand_off(kind, **changes), self.folder, cancel, {"API_KEY": "s3cret-value"})
+
+    def version(self) -> str:
+        return urllib.request.urlopen(f"http://127.0.0.1:{self.port}/version", timeout=2).read().decode().strip()
+
+    def run(self, kind: str, *arguments: str, command: tuple[str, ...] = ()) -> None:
+        """Start the container by hand, as an operator would."""
+        argv = ["docker", "run", "-d", "--name", self.name, "-p", f"127.0.0.1:{self.port}:8080", *arguments, self.images[kind], *command]
+        subprocess.run(argv, check=True, capture_output=True)
+
+    def inspect(self, name: str = "") -> dict[str, Any]:
+        return dict(self.client.api.inspect_container(name or self.name))
+
+    def names(self) -> set[str]:
+        listed = self.client.api.containers(all=True)
+        return {one["Names"][0].removeprefix("/") for one in listed if one["Names"][0].startswith(f"/{self.name}")}
+
+    def clear(self) -> None:
+        """Remove the containers and their anonymous volumes, also those that one took over from another."""
+        for one in self.names():
+            mounted = [mount["Name"] for mount in self.inspect(one)["Mounts"] if mount["Type"] == "volume"]
+            self.client.api.remove_container(one, force=True, v=True)
+            for volume in mounted:
+                with contextlib.suppress(docker.errors.NotFound):
+                    self.client.api.remove_volume(volume, force=True)
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[docker.DockerClient]:
+    try:
+        client = connect(os.environ)
+    except ToolError as error:
+        pytest.skip(str(error))
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="module")
+def images(engine: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    if not BUSYBOX.exists():
+        pytest.skip("busybox is not installed (Debian: apt-get install busybox-static)")
+    folder = tmp_path_factory.mktemp("images")
+    with registry_server(folder / "registry") as address:
+        built = {kind: build(engine, folder, address, kind) for kind in KINDS}
+        yield built
+    for image in built.values():
+        forget(engine, image)
+
+
+@pytest.fixture
+def bench(engine: docker.DockerClient, images: dict[str, str], tmp_path: Path) -> Iterator[Bench]:
+    name = f"rc-test-{os.urandom(4).hex()}"
+    bench = Bench(engine, images, tmp_path, name, free_port())
+    yield bench
+    bench.clear()
+    for volume in engine.api.volumes(filters={"name": name})["Volumes"] or []:
+        engine.api.remove_volume(volume["Name"], force=True)
+
+
+def forget(client: docker.DockerClient, image: str) -> None:
+    for name in (image.partition("@")[0], image):
+        with contextlib.suppress(docker.errors.APIError):
+            client.api.remove_image(name, force=True)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ CHUNK = 1 << 20
 SAVE_SECONDS = 900
 # What BuildKit's history calls the instructions that change the configuration only; `WORKDIR /` makes no folder.
 _NO_LAYER = re.compile(r"(ARG|CMD|ENTRYPOINT|ENV|EXPOSE|HEALTHCHECK|LABEL|MAINTAINER|ONBUILD|SHELL|STOPSIGNAL|USER|VOLUME) |WORKDIR /$")
+_PUSHED = re.compile(r": digest: (sha256:[0-9a-f]{64}) size: \d+\Z")
 _NOP = "/bin/sh -c #(nop) "
 
 
@@ -88,9 +89,9 @@ class _History(msgspec.Struct, frozen=True, rename="pascal"):
 class _Progress(msgspec.Struct, frozen=True):
     status: str = ""
     id: str = ""
-    detail: dict[str, Any] = msgspec.field(default_factory=dict, name="progressDetail")
+    detail: dict[str, Any] | None = msgspec.field(default=None, name="progressDetail")
     error: str = ""
-    aux: dict[str, Any] = {}
+    aux: dict[str, Any] | None = None
 
 
 def find(client: docker.DockerClient, reference: str) -> ImageFacts | None:
@@ -152,7 +153,7 @@ def tag(client: docker.DockerClient, image: str, repository: str, name: str) -> 
 
 
 def untag(client: docker.DockerClient, name: str) -> None:
-    """Take a name from an image, unless it is its last one: the engine would delete the image with it. No error if it is gone."""
+    """Take a name from an image, unless it is the last: the engine would delete the image with it. No error if it is gone."""
     import docker.errors
 
     facts = find(client, name)
@@ -195,7 +196,9 @@ def push(
             progress = _convert(answer, _Progress)
             if progress.error:
                 raise ToolError(f"the push failed: {line(progress.error)}", where=where, mend="see `pipeline doctor`")
-            digest = str(progress.aux.get("Digest", digest))
+            # The classic store says it as data, the containerd store in words only.
+            said = _PUSHED.search(progress.status)
+            digest = said[1] if said else str((progress.aux or {}).get("Digest", digest))
             if on_line and progress.status and not progress.detail:
                 on_line(f"{progress.id}: {progress.status}" if progress.id else progress.status)
     if not is_digest(digest):
