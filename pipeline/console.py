@@ -17,7 +17,6 @@ from typing import Protocol, TextIO
 from pipeline.core import text
 from pipeline.core.redact import Redactor
 
-
 log = logging.getLogger(__name__)
 
 

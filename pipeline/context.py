@@ -35,6 +35,7 @@ class Options:
     to: tuple[str, ...] = ()
     include_untracked: bool = False
     release: bool = False
+    target: str = ""
     image: str = ""
 
 

@@ -201,6 +201,9 @@ def _require_gates(context: Context) -> None:
         raise UsageError("nothing was built in this job", mend="run `pipeline release`, or build, scan and policy before push")
     if planned(context, context.evidence.facts("version", VersionFacts))[1] != build.facts.inputs_digest:
         raise UsageError("what was built is not what is checked out", mend="run `pipeline build` again, and the gates")
+    if build.facts.inputs.untracked:
+        what = f"files that git does not track went into the build: {', '.join(build.facts.inputs.untracked)}"
+        raise UsageError(what, mend="commit or exclude them, and build again")
     verdicts: list[Verdict] = []
     for name in GATES:
         gate = cast(Gate, load(name))

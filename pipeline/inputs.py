@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pipeline.context import Context, ca_bundle
 from pipeline.core import inputs
+from pipeline.core.dockerfile import arguments
 from pipeline.core.dockerfile.model import Dockerfile
 from pipeline.core.dockerfile.parser import parse
 from pipeline.core.dockerfile.stages import foreign_frontend
@@ -21,6 +23,7 @@ from pipeline.tools.buildx import Mount
 
 CA_BUNDLE = "ca-bundle"
 DEFAULTS = ("Dockerfile", "Dockerfile.multistage")
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +149,17 @@ def _relative(path: Path, root: Path) -> str:
 def _below(path: Path, folder: Path) -> str:
     path, folder = path.resolve(), folder.resolve()
     return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else ""
+
+
+def build_args(context: Context) -> dict[str, str]:
+    """The build arguments as the frontend sees them: the platform's, and what the configuration gives over them.
+
+    Without a configured platform it is this machine's; a builder on another one tells in the image's own platform.
+    """
+    image = context.settings.image
+    machine = os.uname().machine
+    platform = "".join(image.platforms) or f"linux/{_ARCHITECTURES.get(machine, machine)}"
+    return arguments.of_platform(platform) | image.args
 
 
 def untracked(context: Context, given: Definition) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ def job(environ: Mapping[str, str]) -> Job:
     run = environ.get("GITHUB_RUN_ID", "")
     return Job(
         system="github",
-        id=f"github-{environ.get('GITHUB_REPOSITORY_ID', '')}-{run}-{environ.get('GITHUB_RUN_ATTEMPT', '')}-{environ.get('GITHUB_JOB', '')}",
+        id="-".join(("github", *(environ.get(f"GITHUB_{name}", "") for name in ("REPOSITORY_ID", "RUN_ID", "RUN_ATTEMPT", "JOB")))),
         tag=name if kind == "tag" else "",
         branch=name if kind == "branch" else "",
         commit=environ.get("GITHUB_SHA", ""),

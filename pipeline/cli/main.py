@@ -88,6 +88,9 @@ def main(argv: Sequence[str], environ: Mapping[str, str], cancel: Cancel) -> int
         code = _tell(redact, error.format_message(), "", errors.USAGE)
     except BrokenPipeError:
         code = errors.PASSED
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        code = _tell(redact, f"{where}{error.strerror or error}", "see whether the disk is full or not writable", errors.TOOL)
     except Exception as error:
         what = f"a bug in pipeline {about.VERSION}: {type(error).__name__}: {error}"
         code = _tell(redact, what, "run again with --debug and report what it prints", errors.BUG)

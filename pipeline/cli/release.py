@@ -36,14 +36,15 @@ def version(shown: Shown) -> None:
 
 @click.command(name="build")
 @click.option("--check", is_flag=True, help="Only judge the Dockerfile and what it would bake in: no engine needed.")
+@click.option("--target", default="", metavar="STAGE", help="Build this stage, not the configured or the last one.")
 @click.option("--explain-size", is_flag=True, help="Say how much each earlier stage left behind.")
 @click.option("--no-cache", is_flag=True, help="Build without the build cache.")
 @shared
-def build(shown: Shown, check: bool, explain_size: bool, no_cache: bool) -> None:
+def build(shown: Shown, check: bool, target: str, explain_size: bool, no_cache: bool) -> None:
     """Build the image with BuildKit; with --check only judge the Dockerfile."""
     if check and (explain_size or no_cache):
         raise UsageError("--check builds nothing", mend="leave the other options out")
-    _perform("check" if check else "build", shown, Options(explain_size=explain_size, no_cache=no_cache))
+    _perform("check" if check else "build", shown, Options(target=target, explain_size=explain_size, no_cache=no_cache))
 
 
 @click.command(name="scan")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
 import click
+from msgspec import structs
 
 from pipeline.ci.detect import detect
 from pipeline.ci.github import Commands
@@ -64,6 +65,8 @@ def session(shown: Shown, options: Options) -> Iterator[Context]:
     for value in job.secrets:
         console.secret(value)
     settings = load(root, process.environ, ci.defaults(process.environ))
+    if options.target:
+        settings = replace(settings, image=structs.replace(settings.image, target=options.target))
     store = Store(root / ".pipeline", job.id, settings.image_name)
     attach_handlers(console, debug=shown.debug, debug_file=store.debug_file())
     with ExitStack() as stack:

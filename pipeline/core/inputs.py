@@ -15,9 +15,10 @@ _OCI = "org.opencontainers.image."
 
 
 def digest(inputs: BuildInputs, version: VersionFacts) -> str:
-    """The digest over the inputs and the commit. What only the build finds out (the bases' digests) is left out, so that a fresh
+    """The digest over the inputs and the commit. What only the build finds out (the bases' digests, untracked
+    files that it let in) is left out, so that a fresh
     clone computes the same before it builds."""
-    return key_of(inputs=replace(inputs, bases={}), commit=version.commit, version=version.version)
+    return key_of(inputs=replace(inputs, bases={}, untracked=()), commit=version.commit, version=version.version)
 
 
 def recorded(args: Mapping[str, str], private: Collection[str]) -> dict[str, str]:

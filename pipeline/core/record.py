@@ -57,7 +57,8 @@ class StageSize(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class BuildInputs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What went in. Digests of the Dockerfile's and `.dockerignore`'s bytes; secrets by id only."""
+    """What went in. Digests of the Dockerfile's and `.dockerignore`'s bytes; secrets by id only.
+    `untracked`: the first files that git does not track and that nobody allowed; a release has none."""
 
     dockerfile: str
     dockerignore: str = ""
@@ -68,6 +69,7 @@ class BuildInputs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     secrets: tuple[str, ...] = ()
     bases: dict[str, str] = {}
     entitlements: tuple[str, ...] = ()
+    untracked: tuple[str, ...] = ()
     snapshot: bool = False
 
 

@@ -48,7 +48,9 @@ def run(context: Context) -> Evidence:
 def _own_build(context: Context, digest: str) -> BuildFacts | None:
     """What this job built from the same inputs."""
     build = context.evidence.known("build", BuildFacts)
-    return build if build and build.inputs_digest == digest and not context.options.no_cache else None
+    if not build or build.inputs_digest != digest or build.inputs.untracked or context.options.no_cache:
+        return None
+    return build
 
 
 def _in_engine(context: Context, own: BuildFacts | None) -> BuildFacts | None:

@@ -22,7 +22,7 @@ from pipeline.core.needles import Needles
 from pipeline.core.record import AdoptFacts, BuildFacts, BuildInputs, Evidence, StageSize, Subject, VersionFacts
 from pipeline.core.units import seconds
 from pipeline.errors import RefusedError, ToolError, UsageError
-from pipeline.inputs import Definition, Secrets, definition, secrets_of, taken_in, untracked
+from pipeline.inputs import Definition, Secrets, build_args, definition, secrets_of, taken_in, untracked
 from pipeline.tools import git
 from pipeline.tools.buildx import Buildx, Built, Mount, Request
 from pipeline.tools.docker import archive, images
@@ -68,7 +68,7 @@ def run(context: Context) -> Evidence:
     given = definition(context)
     taken = taken_in(context, given)
     digest = inputs.digest(taken, version)
-    _watch_untracked(context, given)
+    taken = structs.replace(taken, untracked=_watch_untracked(context, given))
     secrets = secrets_of(context)
     needles = Needles(secrets.values)
     buildx = Buildx(context.environ, context.cancel, config=context.docker_config, redact=context.console.redact)
@@ -141,13 +141,11 @@ def _epoch(created: str) -> int:
     return int(datetime.fromisoformat(created).timestamp())
 
 
-def _watch_untracked(context: Context, given: Definition) -> None:
-    """What git does not track cannot be built again by anyone else: a release refuses it, a build on the way says so."""
-    if context.options.include_untracked:
-        return
-    found = untracked(context, given)
+def _watch_untracked(context: Context, given: Definition) -> tuple[str, ...]:
+    """What git does not track cannot be built again by anyone else: a release refuses it, a build on the way says so and records it."""
+    found = () if context.options.include_untracked else untracked(context, given)
     if not found:
-        return
+        return ()
     shown = ", ".join(context.console.quote(path, 200) for path in found[:_NAMED]) + (
         f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
     )
@@ -155,6 +153,7 @@ def _watch_untracked(context: Context, given: Definition) -> None:
         mend = "commit them, exclude them in .dockerignore, or allow them: [image] include-untracked"
         raise UsageError(f"files that git does not track would enter the build: {shown}", where=given.name, mend=mend)
     context.console.line(f"  {context.console.paint('not tracked by git, and in the build:', 'warn')} {shown}")
+    return found[:_NAMED]
 
 
 @contextmanager
@@ -190,7 +189,7 @@ def _search(bench: _Bench, image: ImageFacts) -> None:
 def _bases(bench: _Bench, built: Built) -> dict[str, str]:
     """The digest of each base: pinned, as BuildKit resolved it, or the ID of the engine's own image, which it takes unresolved."""
     found: dict[str, str] = {}
-    for base in stages.base_images(bench.given.dockerfile, bench.context.settings.image.args):
+    for base in stages.base_images(bench.given.dockerfile, build_args(bench.context)):
         if not base.is_image or base.reference in found:
             continue
         reference = parse_reference(base.reference)
@@ -204,7 +203,7 @@ def _explain(bench: _Bench, request: Request, image: ImageFacts) -> tuple[StageS
     """Build each earlier stage from cache and compare, file by file, what it holds with what the final image does."""
     settings, dockerfile = bench.context.settings.image, bench.given.dockerfile
     final = stages.final_stage(dockerfile, settings.target)
-    used = stages.needed(dockerfile, stages.stage_bases(dockerfile, settings.args, settings.target), final.index)
+    used = stages.needed(dockerfile, stages.stage_bases(dockerfile, build_args(bench.context), settings.target), final.index)
     arrived = Counter(archive.contents(images.save(bench.client, image.id)))
     part = replace(request, target="", tag="", labels={}, cache_to=(), no_cache=False)
     earlier = [stage for stage in dockerfile.stages if stage.index in used - {final.index}]

@@ -14,7 +14,7 @@ from pipeline.core.policy import Document
 from pipeline.core.record import CheckFacts, Evidence, Subject, key_of
 from pipeline.core.secrets import READ_BYTES, suspect
 from pipeline.core.units import seconds, size
-from pipeline.inputs import Definition, definition
+from pipeline.inputs import Definition, build_args, definition
 from pipeline.tools import files, hadolint
 from pipeline.tools.files import Sent
 from pipeline.tools.opa.call import Opa
@@ -38,7 +38,8 @@ def run(context: Context) -> Evidence:
     given = definition(context)
     image = context.settings.image
     final = stages.final_stage(given.dockerfile, image.target)
-    evaluated = evaluate(given.dockerfile, stages.stage_bases(given.dockerfile, image.args, image.target), image.args, image.target)
+    args = build_args(context)
+    evaluated = evaluate(given.dockerfile, stages.stage_bases(given.dockerfile, args, image.target), args, image.target)
     sent = files.sent(given.folder, given.ignore)
     facts = _facts(given, evaluated, final.index, sent)
     _tell(context, given, evaluated, facts)
@@ -48,13 +49,13 @@ def run(context: Context) -> Evidence:
     remarks, linter = _lint(context, given)
     found = (*judged.findings, *remarks, *preflight.findings(_seen(context, given, evaluated, final.index, sent)))
     versions = {"opa": opa.version} | linter
-    key = key_of(dockerfile=given.digest, ignore=given.ignore_file, policies=library.digest, tools=versions, args=image.args)
+    key = key_of(dockerfile=given.digest, ignore=given.ignore_file, policies=library.digest, tools=versions, args=args)
     return Evidence("check", Subject("commit", _commit(context)), key, versions, facts, found, "; ".join(judged.errors))
 
 
 def _judge(context: Context, given: Definition, opa: Opa, library: Library) -> Judgement:
     image = context.settings.image
-    content = document(given.dockerfile, image.target, image.args)
+    content = document(given.dockerfile, image.target, build_args(context))
     return judge(opa, library, [Document(kind="dockerfile", name=given.name, content=content)])
 
 

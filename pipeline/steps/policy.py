@@ -17,7 +17,7 @@ from pipeline.core.record import BuildFacts, CheckFacts, Evidence, PolicyFacts, 
 from pipeline.core.text import line
 from pipeline.core.units import seconds
 from pipeline.errors import UsageError
-from pipeline.inputs import definition
+from pipeline.inputs import build_args, definition
 from pipeline.tools.opa.call import Opa
 from pipeline.tools.opa.judge import judge
 from pipeline.tools.opa.library import load
@@ -87,7 +87,7 @@ def _dockerfile(context: Context, build: BuildFacts) -> Document:
     given, image = definition(context), context.settings.image
     if given.digest != build.inputs.dockerfile:
         raise UsageError("is not the one that was built: it was changed since", where=given.name, mend="build again: `pipeline build`")
-    return Document("dockerfile", given.name, document(given.dockerfile, image.target, image.args))
+    return Document("dockerfile", given.name, document(given.dockerfile, image.target, build_args(context)))
 
 
 def _image(context: Context, build: BuildFacts) -> tuple[dict[str, object], dict[str, object]]:
@@ -103,7 +103,7 @@ def _image(context: Context, build: BuildFacts) -> tuple[dict[str, object], dict
     with registry(context, parse_repository(build.repository)) as there:
         config = there.config_of(there.get_manifest(build.manifest))
     described = _described(config.user, config.env, config.labels, config.entrypoint, config.cmd)
-    described |= {"exposed": (), "architecture": config.architecture, "os": config.os, "created": config.created}
+    described |= {"exposed": config.exposed_ports, "architecture": config.architecture, "os": config.os, "created": config.created}
     return described | {"size": build.size}, {"id": config.digest, "diff_ids": config.diff_ids}
 
 

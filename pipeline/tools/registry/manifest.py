@@ -74,6 +74,7 @@ class ImageConfig:
     user: str = ""
     entrypoint: tuple[str, ...] = ()
     cmd: tuple[str, ...] = ()
+    exposed_ports: tuple[str, ...] = ()
 
 
 class _Manifest(msgspec.Struct, frozen=True, rename="camel"):
@@ -90,6 +91,7 @@ class _Container(msgspec.Struct, frozen=True, rename="pascal"):
     user: str = ""
     entrypoint: tuple[str, ...] | None = None
     cmd: tuple[str, ...] | None = None
+    exposed_ports: dict[str, object] | None = None
 
 
 class _RootFs(msgspec.Struct, frozen=True):
@@ -142,6 +144,7 @@ def decode_config(data: bytes, descriptor: Descriptor, where: str) -> ImageConfi
         user=inner.user,
         entrypoint=inner.entrypoint or (),
         cmd=inner.cmd or (),
+        exposed_ports=tuple(sorted(inner.exposed_ports or ())),
     )
 
 
