@@ -23,11 +23,12 @@ def process(argv: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, s
     return run
 
 
-def compare(runs: Mapping[str, Run], count: int, warmup: int = 1) -> dict[str, float]:
-    """Seconds, the median of `count` runs each; prints a row per name, with the ratio to the first."""
+def compare(runs: Mapping[str, Run], count: int, warmup: int = 1, prepare: Run = lambda: None) -> dict[str, float]:
+    """Seconds, the median of `count` runs each; prints a row per name, with the ratio to the first. `prepare` is not timed."""
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for number in range(warmup + count):
         for name, run in runs.items():
+            prepare()
             started = time.perf_counter()
             run()
             if number >= warmup:
@@ -36,5 +37,5 @@ def compare(runs: Mapping[str, Run], count: int, warmup: int = 1) -> dict[str, f
     first = next(iter(medians.values()))
     for name, median in medians.items():
         low, high = min(seconds[name]), max(seconds[name])
-        print(f"{name:<40} {median * 1000:9.1f} ms   {low * 1000:9.1f} to {high * 1000:9.1f}   × {median / first:.2f}", flush=True)
+        print(f"{name:<40} {median * 1000:9.1f} ms   {low * 1000:9.1f} to {high * 1000:9.1f}   x {median / first:.2f}", flush=True)
     return medians

@@ -79,7 +79,7 @@ def make_repository(place: Place) -> None:
         "pipeline.toml",
         ("registry.example.com/enterprise/agent", f"{place.registry}/demo/agent"),
         ("docker.io/library/python:3.13-slim-bookworm", place.base),
-        ('name = "agent"\nports', f'name = "{AGENT}"\nports'),
+        ('name = "agent"', f'name = "{AGENT}"'),
         ("127.0.0.1:8080", f"127.0.0.1:{place.port}"),
     )
     with (PROJECT / "pipeline.toml").open("a") as out:
@@ -203,7 +203,9 @@ def clean() -> None:
     stop_registry()
     with contextlib.suppress(DemoError):
         images = call(["docker", "image", "ls", "--format={{.Repository}}:{{.Tag}}@{{.ID}}"]).split()
-        ours = [one.partition("@") for one in images if "/demo/agent:" in one or "/demo/base:" in one or one.startswith(BASE)]
+        ours = [
+            one.partition("@") for one in images if "/demo/agent:" in one or "/demo/base:" in one or one.startswith((BASE, f"{AGENT}:"))
+        ]
         for name, _, identity in ours:
             call(["docker", "image", "rm", "--force", identity if name.endswith("<none>") else name])
     stop("dockerd", "dockerd")
