@@ -1,7 +1,7 @@
 # `make help` says what there is. Each target sets up what it needs, says what it does, and ends with a reason where something is missing.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-clean test lint
+.PHONY: help setup tools demo demo-clean test lint
 
 SETUP := examples/demo/setup.sh
 export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/.demo/bin:$(PATH)
@@ -11,6 +11,9 @@ help: ## Say what there is
 
 setup: ## Virtual environment, Trivy, OPA, a Docker engine, a registry program: what demo and test need
 	@$(SETUP) git venv tools engine registry
+
+tools: ## Virtual environment, Trivy, OPA and a Docker engine: what a release of this project needs
+	@$(SETUP) git venv tools engine
 
 demo: setup ## Four releases of an example on this machine: two that serve, one that goes back, one that a gate stops
 	@$(SETUP) debian

@@ -17,9 +17,11 @@ from pipeline.ci.detect import detect
 from pipeline.ci.github import Commands
 from pipeline.ci.gitlab import Sections
 from pipeline.cli.main import Process
-from pipeline.config.load import find_root, load, load_waivers
+from pipeline.config.load import Settings, find_root, load, load_waivers
 from pipeline.console import Console, Dialect, Plain, attach_handlers
 from pipeline.context import Context, Options
+from pipeline.core.text import line
+from pipeline.errors import UsageError
 from pipeline.evidence import Store
 
 DIALECTS: dict[str, Callable[[], Dialect]] = {"github": Commands, "gitlab": Sections, "local": Plain}
@@ -65,6 +67,7 @@ def session(shown: Shown, options: Options) -> Iterator[Context]:
     for value in job.secrets:
         console.secret(value)
     settings = load(root, process.environ, ci.defaults(process.environ))
+    _require_environments(options.to, settings)
     if options.target:
         settings = replace(settings, image=structs.replace(settings.image, target=options.target))
     store = Store(root / ".pipeline", job.id, settings.image_name)
@@ -89,6 +92,15 @@ def session(shown: Shown, options: Options) -> Iterator[Context]:
             waivers=load_waivers(root),
             docker_config=docker_config,
         )
+
+
+def _require_environments(names: tuple[str, ...], settings: Settings) -> None:
+    """A name that is wrong is said before anything is built."""
+    known = settings.file.environments
+    unknown = next((name for name in names if name not in known), "")
+    if unknown:
+        mend = f"choose one of: {', '.join(sorted(known))}" if known else f"describe it: [environments.{line(unknown, 80)}]"
+        raise UsageError(f"there is no environment {line(unknown, 80)!r}", mend=mend)
 
 
 def console_of(process: Process, shown: Shown, dialect: Dialect) -> Console:

@@ -31,7 +31,7 @@ class GateResult(msgspec.Struct, frozen=True):
     report: str = ""
 
 
-class Result(msgspec.Struct, frozen=True, omit_defaults=True):
+class Result(msgspec.Struct, frozen=True):
     """`image` is `repository@sha256:…`, empty until it is published; `config` the digest of what was built."""
 
     command: str

@@ -57,15 +57,8 @@ def deploy(context: Context, handoff: HandOff) -> Evidence:
 
 
 def hand_off(context: Context, name: str, image: str, version: str) -> HandOff:
-    """The document for an environment's backend. The same image for the same environment is the same rollout, and resumes.
-
-    Raises `UsageError` for an environment that the configuration does not have.
-    """
-    known = context.settings.file.environments
-    if name not in known:
-        mend = f"choose one of: {', '.join(sorted(known))}" if known else f"describe it: [environments.{name}]"
-        raise UsageError(f"there is no environment {context.console.quote(name, 80)}", mend=mend)
-    environment = known[name]
+    """The document for an environment's backend. The same image for the same environment is the same rollout, and resumes."""
+    environment = context.settings.file.environments[name]
     rollout = key_of(environment=name, image=image).removeprefix("sha256:")[:ROLLOUT_DIGITS]
     return HandOff(
         rollout=rollout,
