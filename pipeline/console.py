@@ -141,8 +141,8 @@ class Console:
                 self.stream.flush()
 
     def busy(self, message: str) -> None:
-        """On a terminal, a line that the next one replaces."""
-        if self.color and not self.verbose:
+        """On a terminal, a line that the next one replaces. Never in a job: what it leaves would stand before a CI's own markers."""
+        if self.color and not self.verbose and isinstance(self.dialect, Plain):
             with self._lock:
                 self.stream.write(f"\r\x1b[2K\x1b[2m… {message}\x1b[0m\r")
                 self.stream.flush()

@@ -78,6 +78,12 @@ venv() {
 tools() {
   .venv/bin/pipeline tools install ||
     fail "Trivy or OPA could not be installed" "OPA is built with Go where its release cannot be had: install Go 1.26 (https://go.dev/dl), or another that may fetch it, and run this again"
+  # `pipeline` finds them itself; who looks for them on PATH, as the tests do, finds them in .demo/bin
+  mkdir -p "$state/bin"
+  for name in trivy opa; do
+    ln -sfn "$(.venv/bin/python -c 'import os, sys; from pipeline.tools.location import locate; print(locate(sys.argv[1], os.environ))' "$name")" \
+      "$state/bin/$name"
+  done
 }
 
 # Debian 12 has no buildx: engine, command and plugin come from Debian 13 there, at a priority that leaves everything else as it is.

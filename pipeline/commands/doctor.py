@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -78,7 +79,8 @@ def _program(name: str, *arguments: str) -> Callable[[Context], Iterator[Look]]:
     def look(context: Context) -> Iterator[Look]:
         program = locate(name, context.environ)
         done = process.run([program, *arguments], env=process.environment(context.environ), timeout=60, cancel=context.cancel)
-        yield Look(name, "good", f"{' '.join(done.text.split()[:2])}, {program}")
+        found = re.search(r"\d+\.\d+\.\d+\S*", done.text)
+        yield Look(name, "good", f"{found[0] if found else 'of unknown version'}, {program}")
 
     look.__name__ = name
     return look

@@ -22,7 +22,7 @@ from pipeline.tools.opa.judge import Judgement, judge
 from pipeline.tools.opa.library import Library, load
 
 title = "Check"
-tools: tuple[str, ...] = ("opa",)
+tools: tuple[str, ...] = ("opa", "hadolint")
 
 
 def skip(context: Context) -> str:  # noqa: ARG001 - the protocol's
