@@ -60,8 +60,10 @@ class StepLines:
         self._own.append(line)
         return True
 
-    def in_order(self) -> list[str]:
-        return [*self._foreign, *(f"{line}\n" for line in self.headline), *self._own]
+    def in_order(self, quiet: tuple[str, str]) -> list[str]:
+        """All of it; `quiet` are the lines to put around what is foreign."""
+        before, after = (f"{marker}\n" if marker and self._foreign else "" for marker in quiet)
+        return [before, *self._foreign, after, *(f"{line}\n" for line in self.headline), *self._own]
 
 
 class Console:
@@ -89,7 +91,7 @@ class Console:
         self.redact.add(value)
         mask = self.dialect.mask(value)
         if mask and "\n" not in value and "\r" not in value:
-            self._write(mask, raw=True)
+            self._print(f"{mask}\n")  # at once, also in a step: what the step keeps comes after it
 
     def line(self, message: str = "") -> None:
         """Print our own words; what they quote from outside must have gone through `quote`."""
@@ -136,9 +138,7 @@ class Console:
             yield kept
         finally:
             self._local.kept = None
-            with self._lock, contextlib.suppress(BrokenPipeError):
-                self.stream.write("".join(kept.in_order()))
-                self.stream.flush()
+            self._print("".join(kept.in_order(self.dialect.quiet())))
 
     def busy(self, message: str) -> None:
         """On a terminal, a line that the next one replaces. Never in a job: what it leaves would stand before a CI's own markers."""
@@ -156,6 +156,9 @@ class Console:
         kept: StepLines | None = getattr(self._local, "kept", None)
         if kept and kept.keep(line, foreign=foreign or raw):
             return
+        self._print(line)
+
+    def _print(self, line: str) -> None:
         with self._lock, contextlib.suppress(BrokenPipeError):
             self.stream.write(line)
             self.stream.flush()
@@ -179,6 +182,13 @@ class _JsonLines(_Redacting):
         return json.dumps(entry)
 
 
+class _OptionalFile(logging.FileHandler):
+    """A log that cannot be written, on a full disk, stops nothing: what stops the run says so itself."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's
+        pass
+
+
 def attach_handlers(console: Console, *, debug: bool, debug_file: Path | None) -> None:
     """Send the package's log to stderr with `--debug`, and to a private file of JSON lines where one is given."""
     logger = logging.getLogger("pipeline")
@@ -195,6 +205,6 @@ def attach_handlers(console: Console, *, debug: bool, debug_file: Path | None) -
     if debug_file:
         with contextlib.suppress(OSError):
             os.close(os.open(debug_file, os.O_WRONLY | os.O_CREAT, 0o600))
-            kept = logging.FileHandler(debug_file, encoding="utf-8")
+            kept = _OptionalFile(debug_file, encoding="utf-8")
             kept.setFormatter(_JsonLines(console.redact))
             logger.addHandler(kept)

@@ -125,6 +125,8 @@ def _run(name: str, context: Context, *, alone: bool) -> Ended:
         ended.seconds = time.monotonic() - started
         _record(ended, step, context)
         lines.headline.append(_headline(ended, step, context))
+        if ended.error and not ended.verdict and not alone:
+            context.console.line(f"  {context.console.quote(str(ended.error))}")
         for line in table.lines(ended.verdict) if ended.verdict else ():
             context.console.line(line)
     return ended

@@ -12,7 +12,7 @@ from pipeline.core import inputs
 from pipeline.core.dockerfile import arguments
 from pipeline.core.dockerfile.model import Dockerfile
 from pipeline.core.dockerfile.parser import parse
-from pipeline.core.dockerfile.stages import foreign_frontend
+from pipeline.core.dockerfile.stages import final_stage, foreign_frontend
 from pipeline.core.dockerignore import Ignore
 from pipeline.core.image import digest_of
 from pipeline.core.record import BuildInputs, VersionFacts
@@ -65,7 +65,8 @@ class Secrets:
 
 
 def definition(context: Context) -> Definition:
-    """Read and parse it. Raises `UsageError`: no Dockerfile, one that is not understood, a frontend that nobody vouches for."""
+    """Read and parse it. Raises `UsageError`: no Dockerfile, one that is not understood or has no such target, a frontend that nobody
+    vouches for."""
     image = context.settings.image
     path = _dockerfile(context)
     data = _read(path)
@@ -74,6 +75,7 @@ def definition(context: Context) -> Definition:
         raise UsageError("the build context is not a folder", where=str(folder), mend="correct [image] context in pipeline.toml")
     parsed = parse(data, _relative(path, context.root))
     _vouch(parsed, image.args.get("BUILDKIT_SYNTAX", parsed.syntax), image.trusted_frontends)
+    final_stage(parsed, image.target)
     ignore = next((one for one in (path.with_name(f"{path.name}.dockerignore"), folder / ".dockerignore") if one.is_file()), None)
     return Definition(
         name=_relative(path, context.root),

@@ -29,6 +29,8 @@ COMMANDS = {
     "config": ("project", "What is in force, and where each value comes from."),
     "init": ("project", "Write a starting configuration for this project."),
 }
+# For a tool's failure that nobody knows the mend of.
+LOOK = "`pipeline doctor` looks at every tool and service; when they are well, run this again"
 
 
 class Process(NamedTuple):
@@ -79,11 +81,14 @@ def main(argv: Sequence[str], environ: Mapping[str, str], cancel: Cancel) -> int
     try:
         root.main(list(argv), prog_name=about.NAME, standalone_mode=False, obj=Process(environ, cancel, redact))
     except errors.PipelineError as error:
-        code = _tell(redact, str(error), error.mend, error.code)
+        code = _tell(redact, str(error), error.mend or (LOOK if error.code == errors.TOOL else ""), error.code)
     except click.exceptions.Exit as error:
         code = error.exit_code
     except (click.Abort, KeyboardInterrupt):
         code = errors.INTERRUPTED
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message(), file=sys.stderr)
+        code = errors.USAGE
     except click.ClickException as error:
         code = _tell(redact, error.format_message(), "", errors.USAGE)
     except BrokenPipeError:

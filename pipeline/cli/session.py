@@ -20,7 +20,7 @@ from pipeline.cli.main import Process
 from pipeline.config.load import Settings, find_root, load, load_waivers
 from pipeline.console import Console, Dialect, Plain, attach_handlers
 from pipeline.context import Context, Options
-from pipeline.core.text import line
+from pipeline.core.text import json_text, line
 from pipeline.errors import UsageError
 from pipeline.evidence import Store
 
@@ -99,7 +99,9 @@ def _require_environments(names: tuple[str, ...], settings: Settings) -> None:
     known = settings.file.environments
     unknown = next((name for name in names if name not in known), "")
     if unknown:
-        mend = f"choose one of: {', '.join(sorted(known))}" if known else f"describe it: [environments.{line(unknown, 80)}]"
+        mend = (
+            f"choose one of: {', '.join(sorted(known))}" if known else f"describe it in pipeline.toml: [environments.{line(unknown, 80)}]"
+        )
         raise UsageError(f"there is no environment {line(unknown, 80)!r}", mend=mend)
 
 
@@ -112,4 +114,4 @@ def as_json(answer: object) -> str:
     """An answer of ours as JSON for a person and for a program."""
     import msgspec
 
-    return str(msgspec.json.format(msgspec.json.encode(answer), indent=2), "utf-8")
+    return json_text(msgspec.json.format(msgspec.json.encode(answer), indent=2))

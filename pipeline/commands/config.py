@@ -9,6 +9,7 @@ import msgspec
 
 from pipeline.config import explain
 from pipeline.config.load import Settings
+from pipeline.core.text import json_text
 
 SCHEMA: Final = "release-chain/config/v1"
 
@@ -31,7 +32,7 @@ def as_text(answer: InForce) -> str:
 
 
 def as_json(answer: InForce) -> str:
-    return msgspec.json.format(msgspec.json.encode(answer), indent=2).decode()
+    return json_text(msgspec.json.format(msgspec.json.encode(answer), indent=2))
 
 
 def schema() -> str:

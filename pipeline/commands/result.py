@@ -11,11 +11,13 @@ from pipeline.ci import github, gitlab
 from pipeline.context import Context
 from pipeline.core.finding import Outcome, Verdict
 from pipeline.core.record import BuildFacts, DeployFacts, Facts, PublishFacts, VersionFacts
+from pipeline.core.text import json_text
 from pipeline.errors import ToolError
 from pipeline.flow import Ran
 from pipeline.reports import document
 
 SCHEMA: Final = "release-chain/result/v1"
+DOTENV: Final = "pipeline.env"
 
 
 class GateResult(msgspec.Struct, frozen=True):
@@ -88,7 +90,7 @@ def as_json(answer: Result, ran: Ran) -> str:
     """The gates alone print their findings too; everything else prints the result."""
     if answer.command in {"check", "scan", "policy"} and ran.verdicts:
         return str(document.render(ran.verdicts[0]), "utf-8")
-    return str(msgspec.json.format(msgspec.json.encode(answer), indent=2), "utf-8")
+    return json_text(msgspec.json.format(msgspec.json.encode(answer), indent=2))
 
 
 def hand_to_ci(answer: Result, context: Context) -> None:
@@ -97,7 +99,8 @@ def hand_to_ci(answer: Result, context: Context) -> None:
     values = {name: value for name, value in values.items() if value}
     if answer.command not in {"build", "push", "release", "snapshot"}:
         return
-    context.evidence.write_file("pipeline.env", gitlab.dotenv(values).encode())
+    if values or (context.evidence.folder / DOTENV).exists():  # what an earlier run said must not outlive this one
+        context.evidence.write_file(DOTENV, gitlab.dotenv(values).encode())
     if context.job.outputs:
         _append(Path(context.job.outputs), github.output(values))
     if context.job.summary and answer.gates:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 # C0 and C1 controls (ESC and CR among them), and the Unicode characters that reorder or hide text.
@@ -10,6 +11,7 @@ _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u2
 _GITHUB = re.compile(r"^(\s*):(?=:)")
 _GITHUB_OLD = re.compile(r"##(?=\[)")
 _GITLAB = re.compile(r"section_(start|end):")
+_NOT_ASCII = re.compile("[^\n -~]")
 
 
 def line(text: str, limit: int = 500) -> str:
@@ -24,6 +26,12 @@ def block(text: str, limit: int = 20_000) -> str:
     kept = text if len(text) <= limit else "…" + text[-limit:]
     lines = re.split(r"\r\n|\n|\r", kept)
     return "\n".join(_defuse(_CONTROL.sub("\ufffd", one)) for one in lines)
+
+
+def json_text(document: bytes) -> str:
+    """JSON fit to be printed: what is not plain ASCII, and what a CI would take for a command, stands there escaped."""
+    ascii_only = _NOT_ASCII.sub(lambda found: json.dumps(found[0])[1:-1], document.decode())
+    return _GITLAB.sub(r"section\\u005f\1:", ascii_only.replace("##[", "##\\u005b"))
 
 
 def _defuse(one: str) -> str:

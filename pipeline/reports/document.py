@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from datetime import date
 from typing import Final, Literal
 
 import msgspec
 
 from pipeline.core.finding import Finding, Judged, Outcome, Verdict
+from pipeline.core.text import json_text
 
 SCHEMA: Final = "release-chain/verdict/v1"
 
@@ -44,10 +44,8 @@ class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def render(verdict: Verdict) -> bytes:
-    """The document in ASCII, so that it can be printed: what findings quote from outside stays escaped."""
-    built = json.dumps(msgspec.to_builtins(document(verdict)), ensure_ascii=True, indent=2)
-    # GitHub's runner takes `##[` for a command anywhere in a line; in JSON it can only stand in a string.
-    return built.replace("##[", "##\\u005b").encode() + b"\n"
+    """The document as it can be printed: what findings quote from outside stays escaped."""
+    return json_text(msgspec.json.format(msgspec.json.encode(document(verdict)), indent=2)).encode() + b"\n"
 
 
 def document(verdict: Verdict) -> Document:

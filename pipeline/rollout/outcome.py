@@ -57,7 +57,8 @@ def _rolled_back(ended: Ended, handoff: HandOff) -> PipelineError:
     if ended.error:
         return type(ended.error)(f"{ended.error.what}; {now}", where=ended.error.where, mend=ended.error.mend)
     what = f"{handoff.image} did not become healthy: {ended.sick}; {now}"
-    return RolledBackError(what, where=handoff.environment, mend="read its last lines above, mend it and release again")
+    look = "read its last lines above" if ended.log else "it wrote nothing: try the probe on a container of it"
+    return RolledBackError(what, where=handoff.environment, mend=f"{look}, mend it and release again")
 
 
 def _cause(ended: Ended) -> str:

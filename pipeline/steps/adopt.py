@@ -41,6 +41,7 @@ def run(context: Context) -> Evidence:
             found = _published(context, published, version, BuildFacts("", "", (), inputs, digest), own, there)
         else:
             there.check_push()
+            context.console.line(f"  {there.repository} has no {tag_of_version(version.version)} yet, and lets us push")
             found = _in_engine(context, own) or _staged(context, own, there)
     return Evidence("adopt", Subject("commit", version.commit), digest, {}, AdoptFacts(found))
 
@@ -113,7 +114,7 @@ def _known(context: Context, manifest: Manifest) -> bool:
 
 def _not_a_release(version: VersionFacts) -> UsageError:
     if not version.clean:
-        mend = "commit the changes and tag the commit, or run `pipeline release --snapshot`"
+        mend = "see `git status`; commit the changes and tag the commit, or run `pipeline release --snapshot`"
         return UsageError("tracked files are changed: this is not what any tag names", mend=mend)
     mend = f"tag this commit (git tag v{_following(version)}), or run `pipeline release --snapshot`"
     return UsageError(f"this commit has no version tag: it is {version.version}", mend=mend)

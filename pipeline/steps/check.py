@@ -80,8 +80,9 @@ def _tell(context: Context, given: Definition, evaluated: tuple[Evaluated, ...],
     final = facts.stages.index(facts.final_stage)
     bases = tuple(one.base for one in evaluated)
     used = stages.needed(given.dockerfile, bases, final)
-    kind = f"multi-stage, {len(used)} stages" if len(used) > 1 else "one stage: build tools stay in the image"
-    say(f"  {quote(given.name)}: {kind}; the final one is {quote(facts.final_stage)}, from {quote(_ground(evaluated, final))}")
+    name, ground = given.dockerfile.stages[final].name or f"number {final}", _ground(evaluated, final)
+    several = f"multi-stage, {len(used)} stages; the final one is {quote(name)}, from {quote(ground)}"
+    say(f"  {quote(given.name)}: {several if len(used) > 1 else f'one stage, from {quote(ground)}: build tools stay in the image'}")
     for step in evaluated[final].image.copies:
         origin = step.origin
         source = "the context"

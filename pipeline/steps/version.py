@@ -67,5 +67,6 @@ def _pushed_tag(context: Context, git: Git, head: Head, here: list[str], prefix:
 
 
 def _untagged(facts: VersionFacts) -> str:
-    after = f"{facts.distance} commits after {facts.base}" if facts.base else "no version tag yet"
+    commits = f"{facts.distance} commit{'' if facts.distance == 1 else 's'} after" if facts.distance else "the commit of"
+    after = f"{commits} {facts.base}" if facts.base else "no version tag yet"
     return after if facts.clean else f"{after}, with changed files"

@@ -62,13 +62,12 @@ def in_a_job(made: Project) -> dict[str, str]:
     return made.env | {"PATH": f"{Path(sys.executable).parent}:{made.env['PATH']}"}
 
 
-def start(made: Project, ci: str, tag: str) -> None:
-    """What `pipeline init` writes, committed and tagged. Where the image goes is left to the CI."""
+def start(made: Project, ci: str) -> None:
+    """What `pipeline init` writes, with what a runner on this machine leaves kept out of git and of the build."""
     answer = made.run("init", "--ci", ci)
     assert answer.code == 0, answer.err
+    made.repo.file(".dockerignore", ".git\n.gitlab-ci-local\n")
     made.repo.file(".gitignore", ".pipeline/\n.gitlab-ci-local/\n")
-    made.repo.commit("init")
-    made.repo.tag(tag)
 
 
 def change(path: Path, pattern: str, replacement: str) -> None:
@@ -79,15 +78,19 @@ def change(path: Path, pattern: str, replacement: str) -> None:
 
 @needs_gitlab
 def test_the_gitlab_file_that_init_writes(tmp_path: Path) -> None:
-    """A merge request goes through the gates; a tag is released with the job's own credentials; its digest is rolled out by a later job."""
+    """A merge request goes through the gates; a tag is released with the job's own credentials; its digest is rolled out by a later job.
+
+    The service that brings an engine is left out, as the file says for runners that have one.
+    """
     with password_registry(tmp_path / "registry") as registry, projects.project(tmp_path, registry, "cigitlab") as made:
         change(made.repo.path / "pipeline.toml", r"^repository = .*\n", "")
-        start(made, "gitlab", "v1.0.0")
-        given = {"GITLAB_CI": "true", "DOCKER_HOST": made.env.get("DOCKER_HOST", "unix:///var/run/docker.sock")}
-        given |= {"DOCKER_TLS_VERIFY": "", "DOCKER_CERT_PATH": ""}
-        request = run_gitlab(made, given | {"CI_PIPELINE_SOURCE": "merge_request_event"}, "snapshot")
+        start(made, "gitlab")
+        change(made.repo.path / ".gitlab-ci.yml", r"^  services:\n(?:    .*\n)+  variables:\n(?:    .*\n)+", "")
+        made.repo.commit("init")
+        made.repo.tag("v1.0.0")
+        request = run_gitlab(made, {"CI_PIPELINE_SOURCE": "merge_request_event"}, "snapshot")
         assert "PASS" in request and "Publish" not in request
-        given |= {"CI_COMMIT_TAG": "v1.0.0", "CI_REGISTRY": registry, "CI_REGISTRY_IMAGE": made.repository}
+        given = {"CI_COMMIT_TAG": "v1.0.0", "CI_REGISTRY": registry, "CI_REGISTRY_IMAGE": made.repository}
         given |= {"CI_REGISTRY_USER": USER, "CI_REGISTRY_PASSWORD": PASSWORD}
         released = run_gitlab(made, given, "release", "deploy-local")
         assert PASSWORD not in released
@@ -100,7 +103,7 @@ def test_the_gitlab_file_that_init_writes(tmp_path: Path) -> None:
 
 
 def run_gitlab(made: Project, variables: Mapping[str, str], *jobs: str) -> str:
-    given = [part for name, value in variables.items() for part in ("--variable", f"{name}={value}")]
+    given = [part for name, value in {"GITLAB_CI": "true", **variables}.items() for part in ("--variable", f"{name}={value}")]
     argv = ["gitlab-ci-local", "--force-shell-executor", "--unset-variable", "CI_COMMIT_BRANCH", *given, *jobs]
     return call(argv, made.repo.path, in_a_job(made))
 
@@ -118,11 +121,15 @@ def test_the_github_file_that_init_writes(tmp_path: Path, registry: str) -> None
     """The jobs' container is left out, as act runs them on this machine; uploading the reports is an action that does nothing here."""
     with projects.project(tmp_path, registry, "cigithub") as made:
         change(made.repo.path / "pipeline.toml", r"\n\[environments(.|\n)*", "\n")
-        start(made, "github", "v1.0.0")
+        start(made, "github")
         change(made.repo.path / ".github/workflows/release.yml", r"^ +container:\n +image: .*\n +options: .*\n", "")
+        made.repo.commit("init")
+        made.repo.tag("v1.0.0")
         upload = tmp_path / "upload"
         upload.mkdir()
-        (upload / "action.yml").write_text("name: upload\ndescription: nothing\nruns: {using: composite, steps: []}\n")
+        (upload / "action.yml").write_text(
+            "name: upload\ndescription: nothing\nruns: {using: composite, steps: [{run: 'true', shell: bash}]}\n"
+        )
         request = run_act(made, "pull_request", {"pull_request": {"number": 1}, "ref": "refs/pull/1/merge"}, upload)
         assert "Job succeeded" in request and "Publish" not in request
         pushed = run_act(made, "push", {"ref": "refs/tags/v1.0.0"}, upload)
@@ -171,12 +178,13 @@ def test_the_image_runs_as_anyone(tmp_path: Path, registry: str) -> None:
     """Any user, a checkout of another one, and the engine's socket: what a job on a shared runner has."""
     with projects.project(tmp_path, registry, "ciimage") as made:
         made.repo.tag("v1.0.0")
+        tmp_path.chmod(0o755)
+        (made.repo.path / ".pipeline").mkdir()
+        (made.repo.path / ".pipeline").chmod(0o777)
         assert call(in_image(made, "pipeline", "--version"), tmp_path, made.env).startswith("pipeline ")
         assert call(in_image(made, "pipeline", "version"), tmp_path, made.env).splitlines()[-1] == "1.0.0"
         looked = call(in_image(made, "pipeline", "doctor"), tmp_path, made.env)
         assert "✗" not in looked, looked
-        (made.repo.path / ".pipeline").mkdir(exist_ok=True)
-        (made.repo.path / ".pipeline").chmod(0o777)
         said = call(in_image(made, "pipeline", "release", "--snapshot"), tmp_path, made.env)
         assert "Scan      passed" in said
         assert "Publish" not in said

@@ -97,3 +97,10 @@ def test_a_terminal_is_not_flooded() -> None:
     Console(loud, verbose=True).foreign("line")
     assert quiet.getvalue() == ""
     assert "line" in loud.getvalue()
+
+
+def test_a_passing_line_never_stands_before_a_ci_marker() -> None:
+    for dialect, shown in ((None, True), (Commands(), False), (Sections(), False)):
+        stream = io.StringIO()
+        Console(stream, dialect, color=True).busy("Build")
+        assert ("Build" in stream.getvalue()) is shown

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import json
 import re
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -35,3 +37,12 @@ def test_each_line_of_a_block_is_harmless(raw: str) -> None:
 def test_lengths_are_bounded_and_a_block_keeps_its_end() -> None:
     assert len(text.line("x" * 9999, 100)) == 100
     assert text.block("a" * 9999 + "the reason", 50).endswith("the reason")
+
+
+@given(NASTY | st.text())
+def test_json_is_printable_and_still_says_it_all(raw: str) -> None:
+    shown = text.json_text(msgspec.json.encode({raw: raw}))
+    assert re.fullmatch("[ -~]*", shown)
+    assert "##[" not in shown
+    assert "section_start:" not in shown
+    assert json.loads(shown) == {raw: raw}

@@ -163,8 +163,9 @@ def final_stage(dockerfile: Dockerfile, target: str = "") -> Stage:
     """The stage that a build ends with: the target's, else the last. Raises `UsageError` for an unknown target."""
     found = _by_name(dockerfile, target) if target else dockerfile.stages[-1]
     if found is None:
-        names = ", ".join(stage.name for stage in dockerfile.stages if stage.name) or "no stage has a name"
-        raise UsageError(f"there is no stage {quote(target)}", where=dockerfile.name, mend=f"take one of these: {names}")
+        names = ", ".join(stage.name for stage in dockerfile.stages if stage.name)
+        mend = f"take one of these: {names}" if names else "name one with `FROM … AS NAME`, or leave the target out"
+        raise UsageError(f"there is no stage {quote(target)}", where=dockerfile.name, mend=mend)
     return found
 
 
