@@ -14,9 +14,8 @@ from msgspec.structs import replace
 
 from pipeline.context import Context
 from pipeline.core.finding import Outcome, Threshold, Verdict, judge
-from pipeline.core.record import BuildFacts, CheckFacts, Evidence, Subject, VersionFacts
+from pipeline.core.record import Evidence, Subject
 from pipeline.errors import CancelledError, PipelineError, RefusedError, ToolError, UsageError
-from pipeline.inputs import planned
 from pipeline.reports import junit, table
 
 Stages = tuple[tuple[str, ...], ...]
@@ -29,7 +28,7 @@ FLOWS: dict[str, Stages] = {
     "build": (("version",), ("build",)),
     "scan": (("scan",),),
     "policy": (("policy",),),
-    "push": (("version",), ("stage",), ("publish",)),
+    "push": (("version",), ("check",), ("scan", "policy"), ("stage",), ("publish",)),
     "deploy": (("version",), ("deploy",)),
     "release": (("version",), ("check", "adopt"), ("build",), ("stage", "scan", "policy"), ("publish",), ("deploy",)),
     "snapshot": (("version",), ("check",), ("build",), ("scan", "policy")),
@@ -83,8 +82,6 @@ def perform(command: str, context: Context, ran: Ran) -> None:
     after all that could be judged was judged."""
     for stage in FLOWS[command]:
         context.cancel.check()
-        if {"stage", "publish"} & set(stage) and not set(GATES) & set(stage):
-            _require_gates(context)
         ran.ended += _side_by_side(_wanted(stage, ran), context)
         _stop_on_error(ran, all_judged=stage == FLOWS[command][-1] or "policy" in stage)
 
@@ -194,30 +191,3 @@ def raise_on(verdicts: Sequence[Verdict]) -> None:
 def _rank(error: PipelineError) -> int:
     order = (CancelledError, ToolError, UsageError, RefusedError)
     return next((place for place, kind in enumerate(order) if isinstance(error, kind)), len(order))
-
-
-def _require_gates(context: Context) -> None:
-    """Nothing is published that was not judged: every gate has evidence for this very build, and passes today."""
-    build = context.evidence.read("build")
-    if not build or not isinstance(build.facts, BuildFacts):
-        raise UsageError("nothing was built in this job", mend="run `pipeline release`, or build, scan and policy before push")
-    if planned(context, context.evidence.facts("version", VersionFacts))[1] != build.facts.inputs_digest:
-        raise UsageError("what was built is not what is checked out", mend="run `pipeline build` again, and the gates")
-    if build.facts.inputs.untracked:
-        what = f"files that git does not track went into the build: {', '.join(build.facts.inputs.untracked)}"
-        raise UsageError(what, mend="commit or exclude them, and build again")
-    verdicts: list[Verdict] = []
-    for name in GATES:
-        gate = cast(Gate, load(name))
-        evidence = context.evidence.read(name)
-        if not evidence or not (evidence.error or _same_subject(evidence, build.facts)):
-            command = "build --check" if name == "check" else name
-            raise UsageError(f"{name} has not judged what was built", mend=f"run `pipeline {command}`")
-        verdicts.append(verdict_of(gate, evidence, context))
-    raise_on(verdicts)
-
-
-def _same_subject(evidence: Evidence, build: BuildFacts) -> bool:
-    if isinstance(evidence.facts, CheckFacts):
-        return evidence.facts.dockerfile == build.inputs.dockerfile
-    return evidence.subject.digest in {build.config, build.manifest} - {""}

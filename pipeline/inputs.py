@@ -15,7 +15,7 @@ from pipeline.core.dockerfile.parser import parse
 from pipeline.core.dockerfile.stages import final_stage, foreign_frontend
 from pipeline.core.dockerignore import Ignore
 from pipeline.core.image import digest_of
-from pipeline.core.record import BuildInputs, VersionFacts
+from pipeline.core.record import BuildFacts, BuildInputs, VersionFacts
 from pipeline.core.text import line
 from pipeline.errors import UsageError
 from pipeline.tools import files, git
@@ -69,7 +69,7 @@ def definition(context: Context) -> Definition:
     vouches for."""
     image = context.settings.image
     path = _dockerfile(context)
-    data = _read(path)
+    data = _read(path, context.root)
     folder = context.root / image.context
     if not folder.is_dir():
         raise UsageError("the build context is not a folder", where=str(folder), mend="correct [image] context in pipeline.toml")
@@ -83,7 +83,7 @@ def definition(context: Context) -> Definition:
         dockerfile=parsed,
         folder=folder,
         ignore_name=_relative(ignore, context.root) if ignore else "",
-        ignore_data=_read(ignore) if ignore else b"",
+        ignore_data=_read(ignore, context.root) if ignore else b"",
         private=_below(context.evidence.folder, folder),
     )
 
@@ -92,6 +92,16 @@ def planned(context: Context, version: VersionFacts) -> tuple[BuildInputs, str]:
     """What a build would take in, and the digest by which it is known again: computed before it, and the same in a fresh clone."""
     taken = taken_in(context, definition(context))
     return taken, inputs.digest(taken, version)
+
+
+def require_current(context: Context, build: BuildFacts) -> None:
+    """Raises `UsageError` when what was built is not what is checked out, or holds files that git does not track."""
+    mend = "build again: run `pipeline release`, or `pipeline build` and then `pipeline push`"
+    if planned(context, context.evidence.facts("version", VersionFacts))[1] != build.inputs_digest:
+        raise UsageError("what was built is not what is checked out", mend=mend)
+    if build.inputs.untracked:
+        shown = ", ".join(line(path, 200) for path in build.inputs.untracked)
+        raise UsageError(f"files that git does not track went into the build: {shown}", mend=f"commit or exclude them, and {mend}")
 
 
 def taken_in(context: Context, given: Definition) -> BuildInputs:
@@ -106,8 +116,15 @@ def taken_in(context: Context, given: Definition) -> BuildInputs:
         args=inputs.recorded(image.args, _interpolated(context)),
         secrets=tuple(sorted(image.secrets)),
         entitlements=tuple(sorted(image.allow)),
+        include_untracked=context.options.include_untracked,
         snapshot=context.options.snapshot,
     )
+
+
+def private_args(context: Context) -> tuple[str, ...]:
+    """The values of build arguments that took something from the environment: not secrets, and still nobody else's business."""
+    taken = _interpolated(context)
+    return tuple(value for name, value in context.settings.image.args.items() if name in taken)
 
 
 def _interpolated(context: Context) -> set[str]:
@@ -137,7 +154,27 @@ def _vouch(dockerfile: Dockerfile, syntax: str, trusted: tuple[str, ...]) -> Non
     raise UsageError(what, where=f"{dockerfile.name}:1", mend=mend)
 
 
-def _read(path: Path) -> bytes:
+def require_tracked(context: Context, given: Definition) -> None:
+    """A release reads nothing that a fresh clone would not have. Raises `UsageError` naming the first such file."""
+    policy, folder = context.settings.file.policy, context.root
+    names = ["pipeline.toml", "waivers.toml", given.name, given.ignore_name, *policy.paths]
+    names += [path.relative_to(folder).as_posix() for pattern in policy.manifests for path in folder.glob(pattern)]
+    wanted = {name.rstrip("/") for name in names if name and (folder / name).exists()}
+    for path in git.untracked(context.root, context.environ, context.cancel):
+        read = next((name for name in sorted(wanted) if _covers(path, name) or _covers(f"{name}/", path)), "")
+        if read:
+            what = "git does not track it, and the release reads it: nobody else could make this release"
+            raise UsageError(what, where=line(path), mend="commit it")
+
+
+def _covers(path: str, name: str) -> bool:
+    """Whether `path` is `name`, or a folder (it ends in `/`) above it."""
+    return name == path or (path.endswith("/") and name.startswith(path))
+
+
+def _read(path: Path, root: Path) -> bytes:
+    if not path.resolve().is_relative_to(root.resolve()):
+        raise UsageError("is a link that leads out of the project", where=str(path), mend="put the file itself there")
     try:
         return path.read_bytes()
     except OSError as error:

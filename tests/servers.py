@@ -46,8 +46,8 @@ def free_port() -> int:
 
 
 @contextmanager
-def serve(answer: Callable[[Asked], Reply], tls: ssl.SSLContext | None = None) -> Iterator[Server]:
-    """Answer every request with `answer(asked)`, and keep what was asked."""
+def serve(answer: Callable[[Asked], Reply], tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> Iterator[Server]:
+    """Answer every request with `answer(asked)`, and keep what was asked. `host`: an address of this machine."""
 
     class Handler(BaseHTTPRequestHandler):
         def handle_one_request(self) -> None:
@@ -76,10 +76,10 @@ def serve(answer: Callable[[Asked], Reply], tls: ssl.SSLContext | None = None) -
         def handle_error(self, *arguments: object) -> None:
             pass
 
-    with Quiet(("127.0.0.1", 0), Handler) as server:
+    with Quiet((host, 0), Handler) as server:
         if tls:
             server.socket = tls.wrap_socket(server.socket, server_side=True)
-        here = Server(f"127.0.0.1:{server.server_address[1]}")
+        here = Server(f"{host}:{server.server_address[1]}")
         thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
         thread.start()
         try:

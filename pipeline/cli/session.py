@@ -66,19 +66,21 @@ def session(shown: Shown, options: Options) -> Iterator[Context]:
     console = console_of(process, shown, DIALECTS[job.system]())
     for value in job.secrets:
         console.secret(value)
-    settings = load(root, process.environ, ci.defaults(process.environ))
+    settings = load(root, process.environ, ci.defaults(process.environ), secrets=job.secrets)
     _require_environments(options.to, settings)
     if options.target:
         settings = replace(settings, image=structs.replace(settings.image, target=options.target))
+    _require_own_store(root, process)
     store = Store(root / ".pipeline", job.id, settings.image_name)
     attach_handlers(console, debug=shown.debug, debug_file=store.debug_file())
-    with ExitStack() as stack:
-        docker_config = None
-        if job.registry_password:
-            from pipeline.tools.credentials import Credential, private_docker_config
+    from pipeline.tools.credentials import Credential, config_inside, private_docker_config
 
-            given = {job.registry: Credential(job.registry_user, job.registry_password)}
-            docker_config = stack.enter_context(private_docker_config(process.environ, given, project=root))
+    with ExitStack() as stack:
+        environ, docker_config = process.environ, None
+        if job.registry_password or config_inside(root, environ):
+            given = {job.registry: Credential(job.registry_user, job.registry_password)} if job.registry_password else {}
+            docker_config = stack.enter_context(private_docker_config(environ, given, project=root))
+            environ = {**environ, "DOCKER_CONFIG": str(docker_config)}
         yield Context(
             root=root,
             settings=settings,
@@ -86,12 +88,24 @@ def session(shown: Shown, options: Options) -> Iterator[Context]:
             evidence=store,
             console=console,
             cancel=process.cancel,
-            environ=process.environ,
+            environ=environ,
             now=datetime.now(UTC),
             options=options,
             waivers=load_waivers(root),
             docker_config=docker_config,
         )
+
+
+def _require_own_store(root: Path, process: Process) -> None:
+    """Evidence is what this job finds out, never what a commit brings, and it is written nowhere else."""
+    from pipeline.tools.git import Git
+
+    folder = root / ".pipeline"
+    if folder.is_symlink():
+        raise UsageError("is a link: evidence is written nowhere but in the project", where=str(folder), mend="remove it")
+    if (root / ".git").exists() and folder.exists() and Git(root, process.environ, process.cancel).tracked(folder.name):
+        mend = "git rm -r --cached .pipeline, and commit"
+        raise UsageError("git tracks files under .pipeline: evidence is what this job finds out, never what a commit brings", mend=mend)
 
 
 def _require_environments(names: tuple[str, ...], settings: Settings) -> None:

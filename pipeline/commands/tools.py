@@ -17,7 +17,7 @@ from pipeline.core.pins import PINS, Pin
 from pipeline.errors import ToolError, UsageError
 from pipeline.evidence import write_atomically
 from pipeline.tools import fetch
-from pipeline.tools.location import cached, recorded
+from pipeline.tools.location import cached, inside, intact, recorded, sha256_of
 from pipeline.tools.process import environment, run
 
 Route = Callable[[Path], Path]
@@ -35,12 +35,14 @@ class Installed:
 
 @dataclass(frozen=True, slots=True)
 class Installer:
-    """`mirror` stands in for the host of the official releases, as `https://mirror.example.com/github`; the checksums stay the same."""
+    """`mirror` stands in for the host of the official releases, as `https://mirror.example.com/github`; the checksums stay the same.
+    `project`: a folder in which no program is installed, since a commit could replace it there."""
 
     environ: Mapping[str, str]
     console: Console
     cancel: Cancel
     mirror: str = ""
+    project: Path | None = None
 
     def install(self, pins: Sequence[Pin] = tuple(PINS.values())) -> tuple[Installed, ...]:
         """Bring every tool that is not there yet. One that fails does not keep the others from coming.
@@ -63,6 +65,11 @@ class Installer:
         program = cached(pin.name, self.environ)
         if program is None:
             raise UsageError("there is no folder for the tools: neither XDG_CACHE_HOME nor HOME is an absolute path", mend="set HOME")
+        if self.project and inside(program, self.project):
+            mend = "set XDG_CACHE_HOME to a private folder outside the project"
+            raise UsageError(
+                "the folder for the tools lies inside the project: a program there does not count", where=str(program), mend=mend
+            )
         if intact(program):
             self.console.line(f"{pin.name} {pin.version}: there already, {program}")
             return Installed(pin.name, pin.version, program)
@@ -99,17 +106,9 @@ class Installer:
 
     def _check_version(self, pin: Pin, program: Path) -> None:
         program.chmod(0o700)
-        done = run([str(program), *pin.ask], env=environment(self.environ), timeout=60, cancel=self.cancel)
+        done = run([str(program), *pin.ask], env=environment(self.environ), timeout=60, cancel=self.cancel, cwd=program.parent)
         if not re.search(rf"^Version: v?{re.escape(pin.version)}$", done.text, re.MULTILINE):
             raise ToolError(f"it says that it is another version than {pin.version}: {self.console.quote(done.text, 80)}")
-
-
-def intact(program: Path) -> bool:
-    """Whether the program lies there as it was installed: its bytes have the SHA-256 that was recorded then."""
-    try:
-        return recorded(program).read_text(encoding="ascii").split()[:1] == [fetch.sha256_of(program)]
-    except (OSError, UnicodeDecodeError):
-        return False
 
 
 @contextlib.contextmanager
@@ -130,7 +129,7 @@ def _place(got: Path, program: Path) -> None:
     recorded(program).unlink(missing_ok=True)
     with got.open("rb") as stream:
         os.fsync(stream.fileno())
-    digest = fetch.sha256_of(got)
+    digest = sha256_of(got)
     got.replace(program)
     write_atomically(recorded(program), f"{digest}  {program.name}\n".encode(), 0o600)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,9 +17,11 @@ _PATTERNS = [tuple(one.split(".")) for one in ALLOWED]
 
 @dataclass(slots=True)
 class Interpolation:
-    """`sources`: for each value that took something, the names it took. `problems`: what could not be taken."""
+    """`sources`: for each value that took something, the names it took. `problems`: what could not be taken.
+    `secrets`: values of the job that no image, label or container may carry."""
 
     environ: Mapping[str, str] = field(repr=False)
+    secrets: Collection[str] = field(default=(), repr=False)
     sources: dict[KeyPath, tuple[str, ...]] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
@@ -46,6 +48,9 @@ class Interpolation:
             self._problem(path, "has ${ without a name and }", "write ${NAME}, or $${ for a plain ${")
         elif name not in self.environ:
             self._problem(path, f"needs the environment variable {name}, which is not set", f"set {name}, or write the value here")
+        elif any(secret in self.environ[name] for secret in self.secrets if secret):
+            mend = "give it by reference: [image.secrets] for the build, [environments.NAME.container.secrets] for a container"
+            self._problem(path, f"takes {name}, which holds a secret of this job: everyone who has the image could read it", mend)
         else:
             self.sources[path] = (*self.sources.get(path, ()), name)
             return self.environ[name]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -53,16 +53,23 @@ def find_root(start: Path) -> Path:
 
 
 def load(
-    root: Path, environ: Mapping[str, str], defaults: Mapping[str, str], *, path: Path | None = None, image: str = "default"
+    root: Path,
+    environ: Mapping[str, str],
+    defaults: Mapping[str, str],
+    *,
+    path: Path | None = None,
+    image: str = "default",
+    secrets: Collection[str] = (),
 ) -> Settings:
     """Read the configuration. `defaults`: what the CI knows, by dotted key. A missing file is an empty one, unless `path` names it.
 
-    `image`: which of the images is meant. Raises `UsageError` with every problem of the file, each with its line.
+    `image`: which of the images is meant; `secrets`: the job's own, which nothing may be interpolated with. Raises `UsageError` with
+    every problem of the file, each with its line.
     """
     file = path or root / FILE
     source = _read(file, needed=path is not None)
     written = _parse(source or "", file)
-    interpolation = Interpolation(environ)
+    interpolation = Interpolation(environ, secrets)
     data = interpolation.apply(written)
     unusable = {problem.path for problem in interpolation.problems}
     walked = Walk(root, interpolation.sources).problems(data, inspect.type_info(schema.File))
@@ -139,7 +146,8 @@ def _choose(data: Mapping[str, Any], image: str) -> tuple[str, ...]:
         return "images", next(iter(named))
     known = sorted({*named, "default"} if "image" in data else named)
     near = get_close_matches(image, known, 1)
-    mend = f"did you mean {near[0]}?" if near else f"name one of {', '.join(known)}" if known else f"describe it in {FILE}"
+    one = f"one image is released for now: call it [images.default] ({', '.join(known)} are described)"
+    mend = f"did you mean {near[0]}?" if near else one if known else f"describe it in {FILE}"
     raise UsageError(f"there is no image {text.line(image, 60)!r} in the configuration", mend=mend)
 
 

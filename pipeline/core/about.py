@@ -3,4 +3,6 @@
 NAME = "pipeline"
 DISTRIBUTION = "release-chain"
 VERSION = "0.1.0"
+LABEL_VERSION = "org.opencontainers.image.version"
+LABEL_REVISION = "org.opencontainers.image.revision"
 LABEL_INPUTS = "dev.release-chain.inputs"

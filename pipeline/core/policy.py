@@ -32,7 +32,8 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What a rule's METADATA says about it. `id` is its `custom.id`; `severity` None where it says none."""
+    """What a rule's METADATA says about it. `id` is its `custom.id`; `severity` None where it says none.
+    `certain`: who breaks it fails, whatever the threshold says."""
 
     id: str
     package: str
@@ -40,6 +41,7 @@ class Rule:
     severity: Severity | None = None
     mend: str = ""
     references: tuple[str, ...] = ()
+    certain: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,7 @@ class _Said(msgspec.Struct, frozen=True):
     line: int = 0
     mend: str = ""
     references: tuple[str, ...] = ()
+    certain: bool | None = None
 
 
 def parts_of(package: str) -> list[str]:
@@ -90,12 +93,14 @@ def _of_answer(answer: Answer, known: Mapping[tuple[str, str], Rule]) -> list[Fi
 def _of_said(answer: Answer, said: _Said, known: Mapping[tuple[str, str], Rule]) -> Finding:
     name = said.rule or answer.package
     rule = known.get((answer.package, name), Rule(name, answer.package))
+    certain = rule.certain if said.certain is None else said.certain
     return Finding(
         rule=name,
         title=said.title or rule.title or said.message or said.msg,
         severity=said.severity or rule.severity or Severity.HIGH,
         kind=_kind(answer),
         observed=VERBS[answer.verb],
+        certain=certain and VERBS[answer.verb] == "violation",
         where=said.where or answer.document.name,
         line=said.line or answer.document.line,
         message=said.message or said.msg,

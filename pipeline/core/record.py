@@ -70,6 +70,7 @@ class BuildInputs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bases: dict[str, str] = {}
     entitlements: tuple[str, ...] = ()
     untracked: tuple[str, ...] = ()
+    include_untracked: bool = False
     snapshot: bool = False
 
 
@@ -134,6 +135,7 @@ class PublishFacts(_Facts, frozen=True, tag="publish"):
     manifest: str
     config: str
     version: str
+    commit: str
     tags: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
 

@@ -5,17 +5,15 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from pipeline.context import Context, engine, registry, repository
-from pipeline.core.about import LABEL_INPUTS
+from pipeline.core.about import LABEL_INPUTS, LABEL_REVISION
 from pipeline.core.image import tag_of_version
 from pipeline.core.record import AdoptFacts, BuildFacts, Evidence, PublishFacts, StageFacts, Subject, VersionFacts
 from pipeline.errors import RefusedError, UsageError
-from pipeline.inputs import planned
+from pipeline.inputs import definition, planned, require_tracked
 from pipeline.tools.registry.client import Manifest, Registry
 
 title = "Adopt"
 tools: tuple[str, ...] = ("registry",)
-
-LABEL_REVISION = "org.opencontainers.image.revision"
 
 
 def skip(context: Context) -> str:  # noqa: ARG001 - the protocol's
@@ -32,6 +30,7 @@ def run(context: Context) -> Evidence:
     version = context.evidence.facts("version", VersionFacts)
     if not version.tag or not version.clean:
         raise _not_a_release(version)
+    require_tracked(context, definition(context))
     inputs, digest = planned(context, version)
     own = _own_build(context, digest)
     with registry(context, repository(context)) as there:
@@ -82,9 +81,10 @@ def _published(
     context: Context, manifest: Manifest, version: VersionFacts, planned: BuildFacts, own: BuildFacts | None, there: Registry
 ) -> BuildFacts:
     """The version's tag exists: adopted by its digest when it is this commit, these inputs, and whole."""
-    where = f"{there.repository}@{manifest.digest}"
+    where, mend = f"{there.repository}@{manifest.digest}", "a version is released once: make a new tag"
+    if manifest.is_index:
+        raise RefusedError(f"{version.version} is published already, as an index of several images", where=where, mend=mend)
     config = there.config_of(manifest)
-    mend = "a version is released once: make a new tag"
     revision = config.labels.get(LABEL_REVISION, "")
     if revision != version.commit:
         origin = revision[:12] or "an unknown commit"
@@ -92,14 +92,18 @@ def _published(
     if config.labels.get(LABEL_INPUTS) != planned.inputs_digest:
         what = f"{version.version} is published already, from this commit but other inputs (Dockerfile, arguments, target)"
         raise RefusedError(what, where=where, mend=mend)
+    if own and own.config != config.digest:
+        what = f"{version.version} is published with config {config.digest}, but this job built {own.config} from the same inputs"
+        raise RefusedError(what, where=where, mend="see who published it; if that is right, remove .pipeline and run again")
     if not _known(context, manifest):
         context.console.line("  hashing the layers against the config")
         there.verify_layers(manifest, config.diff_ids)
     context.console.line(f"  {there.repository}:{tag_of_version(version.version)} holds this commit and these inputs")
     at = {"manifest": manifest.digest, "repository": str(there.repository)}
-    local = _in_engine(context, own) if own and own.config == config.digest else None
+    local = _in_engine(context, own)
     if local:
         return replace(local, **at)
+    context.console.line("  adopted as it is, on the word of its labels: it is judged again, not built again")
     size = sum(layer.size for layer in manifest.layers)
     return replace(planned, config=config.digest, diff_ids=config.diff_ids, size=size, **at)
 

@@ -20,9 +20,10 @@ from pipeline.core.dockerfile.model import Stage
 from pipeline.core.image import parse_reference
 from pipeline.core.needles import Needles
 from pipeline.core.record import AdoptFacts, BuildFacts, BuildInputs, Evidence, StageSize, Subject, VersionFacts
+from pipeline.core.redact import Redactor
 from pipeline.core.units import seconds
 from pipeline.errors import RefusedError, ToolError, UsageError
-from pipeline.inputs import Definition, Secrets, build_args, definition, secrets_of, taken_in, untracked
+from pipeline.inputs import Definition, Secrets, build_args, definition, private_args, secrets_of, taken_in, untracked
 from pipeline.tools import git
 from pipeline.tools.buildx import Buildx, Built, Mount, Request
 from pipeline.tools.docker import archive, images
@@ -39,7 +40,7 @@ _NAMED = 10
 
 @dataclass(frozen=True, slots=True)
 class _Bench:
-    """What every build of one run shares."""
+    """What every build of one run shares. `hide` takes private values out of what BuildKit says."""
 
     context: Context
     given: Definition
@@ -47,11 +48,17 @@ class _Bench:
     needles: Needles
     buildx: Buildx
     client: docker.DockerClient
+    hide: Redactor
 
     def build(self, request: Request) -> Built:
         timeout = seconds(self.context.settings.image.timeout)
-        with self.context.console.section("build", "docker buildx build"):
-            return self.buildx.build(request, self.secrets.environment, timeout=timeout, on_line=self.context.console.foreign)
+        console = self.context.console
+
+        def on_line(said: str) -> None:
+            console.foreign(self.hide(said))
+
+        with console.section("build", "docker buildx build"):
+            return self.buildx.build(request, self.secrets.environment, timeout=timeout, on_line=on_line)
 
 
 def skip(context: Context) -> str:  # noqa: ARG001 - the protocol's
@@ -71,10 +78,11 @@ def run(context: Context) -> Evidence:
     taken = structs.replace(taken, untracked=_watch_untracked(context, given))
     secrets = secrets_of(context)
     needles = Needles(secrets.values)
-    buildx = Buildx(context.environ, context.cancel, config=context.docker_config, redact=context.console.redact)
+    hide = Redactor(private_args(context))
+    buildx = Buildx(context.environ, context.cancel, config=context.docker_config, redact=lambda said: context.console.redact(hide(said)))
     with engine(context) as client, _on_disk(given, given.data) as dockerfile:
         request = _request(context, given, dockerfile, secrets.mounts, _labels(context, version, digest))
-        facts = _built(_Bench(context, given, secrets, needles, buildx, client), request, taken, digest)
+        facts = _built(_Bench(context, given, secrets, needles, buildx, client, hide), request, taken, digest)
     _tell(context, facts)
     return Evidence("build", Subject("config", facts.config), digest, {"buildx": facts.builder}, facts)
 
@@ -85,7 +93,9 @@ def _built(bench: _Bench, request: Request, taken: BuildInputs, digest: str) -> 
     image = _loaded(bench.client, told)
     config = told.config or archive.config_digest(images.save(bench.client, image.id))
     _search(bench, image)
-    layers = images.layers(bench.client, image.id, image.diff_ids)
+    layers = tuple(
+        structs.replace(layer, created_by=bench.hide(layer.created_by)) for layer in images.layers(bench.client, image.id, image.diff_ids)
+    )
     return BuildFacts(
         config=config,
         engine_id=image.id,
@@ -146,14 +156,13 @@ def _watch_untracked(context: Context, given: Definition) -> tuple[str, ...]:
     found = () if context.options.include_untracked else untracked(context, given)
     if not found:
         return ()
-    shown = ", ".join(context.console.quote(path, 200) for path in found[:_NAMED]) + (
-        f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
-    )
+    names = tuple(context.console.quote(path, 200) for path in found[:_NAMED])
+    shown = ", ".join(names) + (f" and {len(found) - _NAMED} more" if len(found) > _NAMED else "")
     if context.options.release:
         mend = "commit them, exclude them in .dockerignore, or allow them: [image] include-untracked"
         raise UsageError(f"files that git does not track would enter the build: {shown}", where=given.name, mend=mend)
     context.console.line(f"  {context.console.paint('not tracked by git, and in the build:', 'warn')} {shown}")
-    return found[:_NAMED]
+    return names
 
 
 @contextmanager

@@ -7,15 +7,19 @@ from collections.abc import Mapping
 from msgspec.structs import replace
 
 from pipeline.config import schema
-from pipeline.context import Context, credential, engine
+from pipeline.context import Context, credential, engine, registry, repository
+from pipeline.core.about import LABEL_VERSION
+from pipeline.core.address import loopback
 from pipeline.core.handoff import ContainerSpec, HandOff, Probe, Secret
-from pipeline.core.image import parse_reference
+from pipeline.core.image import Reference, parse_reference, tag_of_version
 from pipeline.core.record import DeployFacts, Evidence, PublishFacts, Subject, VersionFacts, key_of
 from pipeline.core.units import seconds
-from pipeline.errors import PipelineError, UsageError
+from pipeline.core.version import parse
+from pipeline.errors import PipelineError, RefusedError, UsageError
 from pipeline.rollout import outcome, runner
 from pipeline.rollout.backends.docker import Docker
 from pipeline.rollout.journal import Journal
+from pipeline.tools.docker.client import endpoint
 
 title = "Deploy"
 tools: tuple[str, ...] = ("docker",)
@@ -82,18 +86,35 @@ def _wanted(context: Context) -> tuple[str, str]:
     published = context.evidence.known("publish", PublishFacts)
     named = context.options.image
     if named:
-        digest = parse_reference(named).digest
-        if not digest:
-            raise UsageError(f"{context.console.quote(named)} names no digest", mend="deploy repository@sha256:…: a tag may move")
-        return named, published.version if published and published.manifest == digest else ""
+        return named, _published_before(context, parse_reference(named))
     if not published:
         mend = "run `pipeline release`, or name what to deploy: --image repository@sha256:…"
         raise UsageError("nothing was published in this job", mend=mend)
     head = context.evidence.known("version", VersionFacts)
-    if head and head.version != published.version:
+    if head and (head.version, head.commit) != (published.version, published.commit):
         mend = f"check {published.version} out, or name what to deploy: --image {published.repository}@{published.manifest}"
         raise UsageError(f"what this job published is {published.version}, and HEAD is {head.version}", mend=mend)
     return f"{published.repository}@{published.manifest}", published.version
+
+
+def _published_before(context: Context, reference: Reference) -> str:
+    """The version of an image that is named: a release of this project, not merely something that lies in its repository.
+
+    Raises `UsageError` for another repository or a reference without digest, `RefusedError` where no version's tag points to it.
+    """
+    if not reference.digest:
+        raise UsageError(f"{reference.repository} names no digest", mend="deploy repository@sha256:…: a tag may move")
+    shown, target = context.console.quote(f"{reference.repository}@{reference.digest}"), repository(context)
+    if reference.repository != target:
+        raise UsageError(f"{shown} is not in {target}, where this project's images go", mend="see --image and PIPELINE_IMAGE")
+    with registry(context, target) as there:
+        manifest = there.get_manifest(reference.digest)
+        version = parse(there.config_of(manifest).labels.get(LABEL_VERSION, ""))
+        if not version or there.head(tag_of_version(str(version))) != manifest.digest:
+            mend = "deploy what `pipeline release` or `pipeline push` published"
+            raise RefusedError(f"{shown} was never published: no version's tag points to it", mend=mend)
+    context.console.line(f"  {shown} is {version}, as --image or PIPELINE_IMAGE says")
+    return str(version)
 
 
 def _probe(probe: schema.Probe) -> Probe:
@@ -124,6 +145,11 @@ def _auth(context: Context, handoff: HandOff) -> Mapping[str, str]:
     found = credential(context, parse_reference(handoff.image).repository.host)
     if found is None:
         return {}
+    host = endpoint(context.environ, context.settings.file.environments[handoff.environment].host)
+    secured = context.environ.get("DOCKER_TLS_VERIFY") or context.environ.get("DOCKER_CERT_PATH")
+    if host.startswith("tcp://") and not secured and not loopback(host.replace("tcp://", "http://", 1)):
+        what = f"{context.console.quote(host)} is reached without TLS: the registry's password would cross the network in clear"
+        raise UsageError(what, mend="set DOCKER_TLS_VERIFY and DOCKER_CERT_PATH, or use ssh://")
     if found.identity_token:
         return {"identitytoken": found.identity_token}
     return {"username": found.user, "password": found.password}

@@ -138,6 +138,8 @@ def _manifests(context: Context) -> Iterator[Document]:
         if not files:
             raise UsageError(f"{line(pattern, 200)} names no file", where="[policy] manifests", mend="mend the pattern, or remove it")
         for file in files:
+            if not file.resolve().is_relative_to(context.root.resolve()):
+                raise UsageError("is a link that leads out of the project", where=line(str(file)), mend="put the file itself there")
             if file not in seen:
                 seen.add(file)
                 yield from manifests.split(file.relative_to(context.root).as_posix(), _read(file))

@@ -8,6 +8,7 @@ from pipeline.core.record import BuildFacts, Evidence, PublishFacts, ScanFacts, 
 from pipeline.core.tags import moving
 from pipeline.core.version import parse
 from pipeline.errors import RefusedError, UsageError
+from pipeline.inputs import require_current
 from pipeline.tools.registry.client import Manifest, Registry
 
 title = "Publish"
@@ -24,6 +25,7 @@ def run(context: Context) -> Evidence:
     build = context.evidence.facts("build", BuildFacts)
     if not version.tag or not version.clean:
         raise UsageError(f"{version.version} is not a release", mend="commit, tag the commit, and run on the tag")
+    require_current(context, build)
     target, scan = repository(context), context.evidence.known("scan", ScanFacts)
     if scan and scan.demo and not target.loopback:
         mend = "scan with Trivy's own database: leave out [scan] database"
@@ -65,6 +67,7 @@ def _publish(context: Context, version: VersionFacts, build: BuildFacts, judged:
         manifest=manifest.digest,
         config=build.config,
         version=version.version,
+        commit=version.commit,
         tags=tuple(written),
         kept=tuple(kept),
     )

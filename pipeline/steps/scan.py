@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from pipeline.context import Context, ca_bundle, credential
+from pipeline.core.about import VERSION
 from pipeline.core.finding import Finding, Severity, Threshold
 from pipeline.core.image import parse_repository
 from pipeline.core.record import SCHEMA, BuildFacts, Evidence, ScanFacts, Subject, key_of
@@ -20,6 +21,8 @@ from pipeline.tools.trivy import kept
 from pipeline.tools.trivy.command import JUDGEMENT, Trivy
 from pipeline.tools.trivy.database import Database, read
 from pipeline.tools.trivy.report import Report, Result, Secret, Vulnerability, require_image
+
+_RECOGNISE = "build on a distribution that Trivy knows and keep its list of packages, or set [scan] allow-empty = true if that is right"
 
 title = "Scan"
 tools: tuple[str, ...] = ("trivy",)
@@ -66,6 +69,10 @@ def unrecognised(report: Report) -> str:
         return "Trivy recognised nothing in the image: no operating system, no package"
     if report.metadata.os and not any(result.kind == "os-pkgs" for result in report.results):
         return f"Trivy knows no advisories for the image's operating system ({report.os or 'unknown'}): its packages were not judged"
+    if report.unlisted and not any(result.vulnerabilities for result in report.results if result.kind == "os-pkgs"):
+        return f"Trivy does not know this version of the image's operating system ({report.os}): its packages were not judged"
+    if report.os and not any(result.packages for result in report.results if result.kind == "os-pkgs"):
+        return f"{report.os} has no list of its packages (it may have been removed): they were not judged"
     return ""
 
 
@@ -80,11 +87,11 @@ def _trivy(context: Context, build: BuildFacts) -> Iterator[Trivy]:
     certificates = ca_bundle(context)
     if build.engine_id:
         host = endpoint(context.environ)
-        yield Trivy(context.environ, context.cancel, docker_host=host, ca_bundle=certificates, on_line=on_line)
+        yield Trivy(context.environ, context.cancel, docker_host=host, ca_bundle=certificates, on_line=on_line, project=context.root)
         return
     registry = parse_repository(build.repository).host
     with single_docker_config(context.environ, registry, credential(context, registry)) as folder:
-        yield Trivy(context.environ, context.cancel, docker_config=folder, ca_bundle=certificates, on_line=on_line)
+        yield Trivy(context.environ, context.cancel, docker_config=folder, ca_bundle=certificates, on_line=on_line, project=context.root)
 
 
 def _database(context: Context, trivy: Trivy) -> Database:
@@ -120,13 +127,13 @@ def _scan(context: Context, trivy: Trivy, build: BuildFacts, database: Database)
         require_image(report, build.config, build.diff_ids, reference)
     unjudged = unrecognised(report)
     if unjudged and not context.settings.file.scan.allow_empty:
-        raise ToolError(unjudged, mend="build on a distribution that Trivy knows, or set [scan] allow-empty = true if that is right")
+        raise ToolError(unjudged, mend=_RECOGNISE)
     return report
 
 
 def _key(build: BuildFacts, version: str, database: Database, *, allow_empty: bool) -> str:
     image = [_subject(build).digest, build.engine_id, *build.diff_ids]
-    judged_by = [version, *JUDGEMENT, database.digest, database.demo, allow_empty]
+    judged_by = [VERSION, version, *JUDGEMENT, database.digest, database.java_digest, database.demo, allow_empty]
     return key_of(schema=SCHEMA, image=image, judged_by=judged_by)
 
 
@@ -204,9 +211,6 @@ def _remarks(report: Report, database: Database) -> Iterator[Finding]:
     unjudged = unrecognised(report)
     if unjudged:
         yield Finding("not-recognised", unjudged, kind="misconfiguration", observed="warning")
-    elif not any(result.packages for result in report.results if result.kind == "os-pkgs") and report.os:
-        what = f"{report.os} has no list of its packages: they were not judged"
-        yield Finding("no-os-packages", what, Severity.HIGH, "misconfiguration", observed="warning", mend="keep the package manager's list")
     if database.demo:
         what = "judged by the small database of a demonstration: it knows a few vulnerabilities only"
         yield Finding("demo-database", what, kind="misconfiguration", observed="warning", mend="use Trivy's own database")

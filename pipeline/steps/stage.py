@@ -8,6 +8,7 @@ import secrets
 from pipeline.context import Context, credential, engine, registry, repository
 from pipeline.core.record import BuildFacts, Evidence, StageFacts, Subject, key_of
 from pipeline.errors import RefusedError
+from pipeline.inputs import require_current
 from pipeline.tools.docker import images
 from pipeline.tools.registry.client import Registry
 
@@ -23,9 +24,11 @@ def skip(context: Context) -> str:
 def run(context: Context) -> Evidence:
     """Push by ID under a staging tag, and read back by digest what the registry made of it.
 
-    Raises `RefusedError` when the manifest there has another config than what was built, `ToolError` when the push fails.
+    Raises `RefusedError` when the manifest there has another config than what was built, `ToolError` when the push fails,
+    `UsageError` when what was built is not what is checked out.
     """
     build = context.evidence.facts("build", BuildFacts)
+    require_current(context, build)
     target = repository(context)
     with registry(context, target) as there:
         facts = _staged_before(context, build, there) or _push(context, build, there)

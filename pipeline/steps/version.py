@@ -22,9 +22,6 @@ def run(context: Context) -> Evidence:
     """Raises `UsageError`: no repository, no commit, a shallow clone whose tags are cut off, a pushed tag that is not HEAD's."""
     git = Git(context.root, context.environ, context.cancel)
     head = git.head()
-    if git.tracked(".pipeline"):
-        mend = "git rm -r --cached .pipeline, and commit"
-        raise UsageError("git tracks files under .pipeline: evidence is what this job finds out, never what a commit brings", mend=mend)
     facts = _facts(context, git, head)
     if facts.tag:
         context.console.line(f"  {facts.version}, commit {facts.commit[:12]}, tag {context.console.quote(facts.tag)}")

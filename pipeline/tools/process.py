@@ -21,6 +21,7 @@ from pipeline.errors import ToolError
 log = logging.getLogger(__name__)
 
 GRACE_SECONDS = 10.0
+LINGER_SECONDS = 2.0
 KEEP_BYTES = 256 * 1024 * 1024
 # What any program may see of our environment; everything else is given by name.
 NAMED = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")
@@ -108,7 +109,8 @@ def run(
 
 
 class _Conversation:
-    """Feeds a child's stdin and drains its pipes until all are closed, within the deadline."""
+    """Feeds a child's stdin and drains its pipes until all are closed, within the deadline; a program that the child left behind may
+    hold them open, and is not waited for."""
 
     def __init__(self, child: subprocess.Popen[bytes], stdin: bytes, name: str, on_line: Callable[[str], None] | None) -> None:
         assert child.stdin and child.stdout and child.stderr  # noqa: S101 - all three are pipes: the caller made them
@@ -125,13 +127,20 @@ class _Conversation:
         self.selector.register(self.input, selectors.EVENT_WRITE)
 
     def hold(self, deadline: float, cancel: Cancel) -> tuple[bytes, bytes]:
+        last: float | None = None
         with self.selector:
-            while self.selector.get_map():
-                for key, _ in self.selector.select(min(self._left(deadline, cancel), 0.2)):
+            while self.selector.get_map() and (last is None or time.monotonic() < last):
+                for key, _ in self.selector.select(0.2 if last else min(self._left(deadline, cancel), 0.2)):
                     if key.fileobj is self.input:
                         self._feed()
                     else:
                         self._drain(self.output if key.fileobj is self.output else next(s for s in self.kept if s is not self.output))
+                cancel.check()
+                if last is None and self.child.poll() is not None:
+                    last = time.monotonic() + LINGER_SECONDS
+        for stream in (self.input, *self.kept):
+            with contextlib.suppress(OSError):
+                stream.close()
         while self.child.poll() is None:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.child.wait(min(self._left(deadline, cancel), 0.2))

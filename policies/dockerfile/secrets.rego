@@ -12,6 +12,7 @@ import data.pipeline.lib.secrets
 # custom:
 #  id: DF001
 #  severity: CRITICAL
+#  certain: true
 #  remediation: revoke it, then give it with `RUN --mount=type=secret` at build time, or to the container at run time
 deny contains {"rule": "DF001", "message": message, "line": found.it.line} if {
 	some found in dockerfile.instructions
@@ -19,7 +20,7 @@ deny contains {"rule": "DF001", "message": message, "line": found.it.line} if {
 	message := sprintf("%s holds what has the format of a token or a password", [found.it.keyword])
 }
 
-deny contains {"rule": "DF001", "message": message, "line": found.it.line, "severity": _weight(found.stage)} if {
+deny contains object.union({"rule": "DF001", "message": message, "line": found.it.line}, _weight(found.stage)) if {
 	some found in dockerfile.instructions
 	found.it.keyword in {"ENV", "ARG", "LABEL"}
 	some pair in found.it.pairs
@@ -33,9 +34,9 @@ deny contains {"rule": "DF001", "message": message} if {
 	message := sprintf("ARG %s before the first FROM has a value that is part of the Dockerfile", [pair.name])
 }
 
-_weight(stage) := "CRITICAL" if dockerfile.is_in_image(stage)
+_weight(stage) := {"severity": "CRITICAL"} if dockerfile.is_in_image(stage)
 
-_weight(stage) := "HIGH" if not dockerfile.is_in_image(stage)
+_weight(stage) := {"severity": "HIGH", "certain": false} if not dockerfile.is_in_image(stage)
 
 _given(pair) if secrets.is_named(pair.name, pair.value)
 

@@ -10,6 +10,7 @@ import data.pipeline.lib.secrets
 # custom:
 #  id: IM001
 #  severity: CRITICAL
+#  certain: true
 #  remediation: revoke it, then give it to the container at run time
 deny contains {"rule": "IM001", "message": sprintf("the environment variable %s has a secret as its value", [pair.name])} if {
 	some pair in input.env

@@ -6,6 +6,7 @@ package pipeline.release
 # custom:
 #  id: RE001
 #  severity: CRITICAL
+#  certain: true
 #  remediation: build again, and see who else changes images on this engine or in this repository
 deny contains {"rule": "RE001", "message": sprintf("%s was judged, but %s was built", [input.image.judged.id, input.image.built.id])} if {
 	input.image.judged.id != input.image.built.id
@@ -28,6 +29,7 @@ deny contains {"rule": "RE001", "message": message} if {
 # custom:
 #  id: RE002
 #  severity: CRITICAL
+#  certain: true
 #  remediation: commit or remove the changes, then tag
 deny contains {"rule": "RE002", "message": "files that git tracks were changed"} if {
 	input.publishing

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-NASTY = "\r::set-output name=image::evil\n::error::evil\n##[error]evil\x1b[2J\x1b]0;evil\x07\rsection_start:1:evil\r\x1b[0K\u202eevil\x9b31m"
+NASTY = (
+    "\r::set-output name=image::evil\n::error::evil\n##[error]evil\x1b[2J\x1b]0;evil\x07\rsection_start:1:evil\r\x1b[0K\u202eevil\x9b31m"
+)
 # The same on one line, for where a newline cannot stand.
 NASTY_LINE = "::set-output name=image::evil ##[error]evil\x1b[2Jevil section_start:1:evil\x9b31m"
 

@@ -72,7 +72,10 @@ def test_changed_files(project: Project) -> None:
 @pytest.mark.parametrize("tag", ["nightly", "v1.2", "v1.2.3.4", "1.2.3-", "v01.2.3"])
 def test_a_pushed_tag_that_is_no_version(project: Project, tag: str) -> None:
     project.repo.tag(tag)
-    for environ in ({"GITLAB_CI": "true", "CI_COMMIT_TAG": tag}, {"GITHUB_ACTIONS": "true", "GITHUB_REF_TYPE": "tag", "GITHUB_REF_NAME": tag}):
+    for environ in (
+        {"GITLAB_CI": "true", "CI_COMMIT_TAG": tag},
+        {"GITHUB_ACTIONS": "true", "GITHUB_REF_TYPE": "tag", "GITHUB_REF_NAME": tag},
+    ):
         answer = project.run("release", **environ)
         refused(project, answer, f"the pushed tag {tag} is not a semantic version", "v1.2.3")
 

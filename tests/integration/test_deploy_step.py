@@ -15,7 +15,7 @@ from pipeline.console import Console
 from pipeline.context import Context, Options
 from pipeline.core.cancel import Cancel
 from pipeline.core.job import Job
-from pipeline.core.record import DeployFacts
+from pipeline.core.record import DeployFacts, Evidence, PublishFacts, Subject
 from pipeline.errors import RolledBackError, ToolError, UsageError
 from pipeline.evidence import Store
 from pipeline.steps import deploy
@@ -36,16 +36,21 @@ secrets = {{ API_KEY = {{ env = "API_KEY" }} }}
 """)
     environ = {"HOME": str(bench.folder), "API_KEY": "s3cret-value"}
     environ |= {name: os.environ[name] for name in ("PATH", "DOCKER_HOST") if name in os.environ}
+    store = Store(bench.folder / ".pipeline", job.id)
+    repository, at, digest = image.partition("@")
+    if at:
+        facts = PublishFacts(repository=repository, manifest=digest, config="", version="1.0.0", commit="")
+        store.write(Evidence("publish", Subject("manifest", digest), "", facts=facts, job=job.id))
     return Context(
         root=bench.folder,
         settings=load(bench.folder, environ, {}),
         job=job,
-        evidence=Store(bench.folder / ".pipeline", job.id),
+        evidence=store,
         console=Console(io.StringIO()),
         cancel=Cancel(),
         environ=environ,
         now=datetime.now(UTC),
-        options=Options(to=("test",), image=image),
+        options=Options(to=("test",), image="" if at else image),
     )
 
 

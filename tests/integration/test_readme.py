@@ -62,9 +62,11 @@ def run(project: Project, call: str) -> tuple[int, str]:
     argv = shlex.split(local(project, call), comments=True)
     program = shutil.which(argv[0], path=project.env["PATH"])
     assert program, f"the README calls {argv[0]}"
-    both = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    done = subprocess.run([program, *argv[1:]], cwd=project.repo.path, env=project.env, timeout=300, check=False, text=True, **both)
-    return done.returncode, done.stdout
+    both = subprocess.Popen(
+        [program, *argv[1:]], cwd=project.repo.path, env=project.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    printed, _ = both.communicate(timeout=300)
+    return both.returncode, printed
 
 
 def paragraphs(text: str) -> list[str]:

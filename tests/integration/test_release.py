@@ -263,19 +263,101 @@ def test_the_steps_one_by_one(project: Project) -> None:
     assert "built" in served(project)
 
 
-def test_what_was_not_judged_is_not_pushed(project: Project) -> None:
+def test_push_judges_what_was_built_not_what_was_judged_before(project: Project) -> None:
     project.repo.commit()
     project.repo.tag("v1.0.0")
     for command in (["build", "--check"], ["build"], ["scan"], ["policy"]):
         assert project.run(*command).code == 0
-    project.repo.file("www/index.html", "after the gates\n")
+    project.package("openssl", "3.0.1-1")
+    project.repo.commit()
+    project.repo.tag("v1.0.1")
+    stale = project.run("push")
+    assert stale.code == 10, stale.err
+    assert "not what was built" in stale.err
+    assert project.run("build").code == 0
+    judged = project.run("push")
+    assert judged.code == 10, judged.err
+    assert "CVE-2022-0778" in judged.err
+    assert tags(project) == []
+
+
+def test_a_stricter_policy_counts_at_push(project: Project) -> None:
+    project.repo.commit()
+    project.repo.tag("v1.0.0")
+    for command in (["build", "--check"], ["build"], ["scan"], ["policy"]):
+        assert project.run(*command).code == 0
+    rule = 'package team.release\n\ndeny contains {"msg": "not today", "severity": "CRITICAL"} if input.publishing\n'
+    project.repo.file("policies/today.rego", rule)
+    text = (project.repo.path / "pipeline.toml").read_text()
+    project.repo.file("pipeline.toml", text + '\n[policy]\npaths = ["policies"]\n')
     project.repo.commit()
     project.repo.tag("v1.0.1")
     assert project.run("build").code == 0
+    refused = project.run("push")
+    assert refused.code == 10, refused.err
+    assert "not today" in refused.err
+    assert tags(project) == []
+
+
+def test_untracked_files_that_went_into_a_build_are_not_pushed(project: Project) -> None:
+    project.repo.commit()
+    project.repo.tag("v1.0.0")
+    project.repo.file("www/left-over", "x\n")
+    assert project.run("build").code == 0
     answer = project.run("push")
     assert answer.code == 2
-    assert "has not judged" in answer.err
+    assert "left-over" in answer.err
     assert tags(project) == []
+
+
+def test_a_release_reads_nothing_that_git_does_not_track(project: Project) -> None:
+    project.repo.file(".dockerignore", ".git\nwaivers.toml\n")
+    project.repo.commit()
+    project.repo.tag("v1.0.0")
+    project.repo.file("waivers.toml", "")
+    answer = project.run("release")
+    assert answer.code == 2
+    assert "waivers.toml" in answer.err
+
+
+def test_links_that_lead_out_of_the_project_are_not_read(project: Project, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("hunter2-and-more\n")
+    (project.repo.path / "Dockerfile").unlink()
+    (project.repo.path / "Dockerfile").symlink_to(tmp_path / "secret")
+    answer = project.run("build", "--check")
+    assert answer.code == 2
+    assert "hunter2" not in answer.err
+
+
+def test_evidence_is_written_nowhere_but_in_the_project(project: Project, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (project.repo.path / ".pipeline").symlink_to(tmp_path / "elsewhere")
+    answer = project.run("build", "--check")
+    assert answer.code == 2
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_another_config_than_our_own_build_under_the_tag_is_refused(project: Project, tmp_path: Path) -> None:
+    project.repo.tag("v1.0.0")
+    clone = projects.clone(project, tmp_path / "clone")
+    assert project.run("build").code == 0
+    other = clone.run("release", "--no-cache")
+    assert other.code == 0, other.err
+    answer = project.run("release")
+    assert answer.code == 10, answer.err
+    assert "this job built" in answer.err
+
+
+def test_only_what_was_published_is_deployed(project: Project) -> None:
+    assert project.release("v1.0.0").code == 0
+    project.package("openssl", "3.0.1-1")
+    assert project.release("v1.1.0").code == 10
+    (staged,) = [tag for tag in tags(project) if tag.startswith("staging-") and digest(project, tag) != digest(project, "1.0.0")]
+    for image in (f"{project.repository}@{digest(project, staged)}", f"{project.registry}/other/app@{digest(project, '1.0.0')}"):
+        answer = project.run("deploy", "local", "--image", image)
+        assert answer.code in {2, 10}, answer.err
+    with pytest.raises(OSError, match="refused"):
+        served(project)
 
 
 def test_a_later_job_deploys_by_the_digest_it_is_handed(project: Project, tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def unjudged(project: Project, answer: Answer, gate: str, *said: str) -> None:
         ("echo 'panic: out of memory' >&2; exit 2", "trivy ended with exit code 2", "opa: ended with exit code 2"),
         ("kill -SEGV $$", "exit code -11", "exit code -11"),
         ("echo '<html>come back later</html>'", "Trivy's report cannot be understood", "opa: "),
-        ("printf '{\"SchemaVersion\": 2, \"Results\": ['", "Trivy's report cannot be understood: Input data was truncated", "opa: "),
+        ('printf \'{"SchemaVersion": 2, "Results": [\'', "Trivy's report cannot be understood: Input data was truncated", "opa: "),
         ("echo '{}'", "Trivy's report cannot be understood", "opa: "),
         ("exit 0", "Trivy's report cannot be understood", "opa: "),
     ],

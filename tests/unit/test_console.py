@@ -104,3 +104,15 @@ def test_a_passing_line_never_stands_before_a_ci_marker() -> None:
         stream = io.StringIO()
         Console(stream, dialect, color=True).busy("Build")
         assert ("Build" in stream.getvalue()) is shown
+
+
+def test_what_tools_say_in_steps_side_by_side_commands_nothing() -> None:
+    stream = io.StringIO()
+    console = Console(stream, Commands())
+    with console.step(alone=False) as lines:
+        console.foreign("output")
+        console.secret("hunter22")
+        lines.headline.append("✓ Stage")
+    mask, stop, output, resume, headline = stream.getvalue().splitlines()
+    assert (mask, output, headline) == ("::add-mask::hunter22", "  │ output", "✓ Stage")
+    assert stop == f"::stop-commands::{resume.strip(':')}"

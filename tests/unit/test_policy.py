@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 from pipeline import resources
-from pipeline.core.finding import Finding, Severity
+from pipeline.core.finding import Finding, Outcome, Severity, Threshold, judge
 from pipeline.core.manifests import split
 from pipeline.core.policy import Answer, Document, Rule, findings, kind_of, parts_of
 from pipeline.errors import ToolError, UsageError
@@ -63,6 +65,19 @@ def test_an_object_says_it_better_than_the_metadata() -> None:
 def test_the_metadata_of_another_package_do_not_count() -> None:
     broken = [one for one in findings([said({"rule": "A1", "msg": "m"}, package="other.image")], [RULE]) if one.observed == "violation"]
     assert [one.severity for one in broken] == [Severity.HIGH]
+
+
+@pytest.mark.parametrize("threshold", [Threshold(frozenset()), Threshold(frozenset(Severity), enforce_from=date(2999, 1, 1))])
+def test_a_certain_rule_cannot_be_switched_off(threshold: Threshold) -> None:
+    rule = replace(RULE, certain=True)
+
+    def outcome(verb: str, **more: object) -> Outcome:
+        (found,) = findings([said({"rule": "A1", "message": "a shell", **more}, verb=verb)], [rule])
+        return judge([found], threshold, (), date(2026, 11, 23))[0].outcome
+
+    assert outcome("deny") is Outcome.FAILED
+    assert outcome("deny", certain=False) is Outcome.WARNED
+    assert outcome("warn") is Outcome.WARNED
 
 
 def test_warnings_only_warn() -> None:
@@ -142,3 +157,7 @@ def test_the_built_in_rules_are_as_documented() -> None:
     written = {tuple(re.search(rf"{key}: (.+)", block)[1] for key in ("id", "severity", "title")) for block in blocks}  # type: ignore[index]
     assert written == documented
     assert len(written) == len(blocks)
+    certain = {re.search(r"id: (\w+)", block)[1] for block in blocks if "certain: true" in block}  # type: ignore[index]
+    sentence = re.search(r"Those that are certain(?:.|\n)+?\n\n", page)
+    assert sentence
+    assert set(re.findall(r"`([A-Z]{2}\d{3})`", sentence[0])) == certain == {"DF001", "IM001", "RE001", "RE002"}

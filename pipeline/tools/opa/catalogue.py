@@ -75,5 +75,15 @@ def _rule(one: Annotated, package: str) -> Rule:
     severity = str(custom.get("severity", Severity.HIGH))
     if severity not in Severity.__members__:
         raise UsageError(f"{line(severity, 50)} is no severity", where=place, mend=f"use one of {', '.join(Severity.__members__)}")
-    references = tuple(related.ref for related in one.annotations.related)
-    return Rule(str(custom["id"]), package, one.annotations.title, Severity(severity), str(custom.get("remediation", "")), references)
+    certain = custom.get("certain", False)
+    if not isinstance(certain, bool):
+        raise UsageError("`certain` is neither true nor false", where=place)
+    return Rule(
+        id=str(custom["id"]),
+        package=package,
+        title=one.annotations.title,
+        severity=Severity(severity),
+        mend=str(custom.get("remediation", "")),
+        references=tuple(related.ref for related in one.annotations.related),
+        certain=certain,
+    )

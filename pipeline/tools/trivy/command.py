@@ -55,7 +55,8 @@ def download_argv(program: str, repositories: Sequence[str], folder: Path, timeo
 
 @dataclass(frozen=True, slots=True)
 class Trivy:
-    """Where and how Trivy runs. `docker_host`: the engine's endpoint. `docker_config`: a folder with what a registry asks for."""
+    """Where and how Trivy runs. `docker_host`: the engine's endpoint. `docker_config`: a folder with what a registry asks for.
+    `project`: see `location.find`."""
 
     environ: Mapping[str, str] = field(repr=False)
     cancel: Cancel
@@ -63,6 +64,7 @@ class Trivy:
     docker_config: Path | None = None
     ca_bundle: Path | None = None
     on_line: Callable[[str], None] | None = None
+    project: Path | None = None
 
     def version(self) -> str:
         """Raises `ToolError` where Trivy is missing or does not say its version as JSON."""
@@ -85,7 +87,7 @@ class Trivy:
             _link(database, work / "cache")
             argv = scan_argv(self._program(), target, source, work / "cache", timeout, java=not database.fixed, ca_bundle=self.ca_bundle)
             done = self._run(argv, work, timeout + GRACE_SECONDS)
-        return decode(done.stdout)
+        return decode(done.stdout, done.stderr)
 
     def download(self, repositories: Sequence[str], folder: Path, timeout: float) -> None:
         """Fetch the vulnerability database into `folder/db`. `timeout` in seconds. Raises `ToolError`."""
@@ -94,7 +96,7 @@ class Trivy:
             self._run(argv, work, timeout + GRACE_SECONDS)
 
     def _program(self) -> str:
-        return locate("trivy", self.environ)
+        return locate("trivy", self.environ, self.project)
 
     def _run(self, argv: list[str], work: Path, timeout: float) -> Completed:
         values = {"TMPDIR": str(work / "tmp"), "DOCKER_CONFIG": str(self.docker_config or work / "home")}

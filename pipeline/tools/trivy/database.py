@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from pipeline.core.image import digest_of
 from pipeline.core.text import line
 from pipeline.errors import ToolError
 
@@ -30,7 +31,8 @@ class Stamp(msgspec.Struct, frozen=True, rename="pascal"):
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """`folder` holds `db/trivy.db`, `java` the index of Java archives. `digest` is of the file's bytes. `fixed`: a folder that was
+    """`folder` holds `db/trivy.db`, `java` the index of Java archives. `digest` is of the file's bytes, `java_digest`
+    of what the index says of itself: it is a gigabyte, and empty where there is none yet. `fixed`: a folder that was
     given and is used as it is, nothing is fetched for it. `demo`: the small one of a demonstration."""
 
     folder: Path
@@ -39,6 +41,7 @@ class Database:
     digest: str
     fixed: bool = True
     demo: bool = False
+    java_digest: str = ""
 
     @property
     def updated(self) -> str:
@@ -55,7 +58,15 @@ def read(folder: Path, java: Path | None = None) -> Database:
     except OSError as error:
         raise ToolError(f"the vulnerability database cannot be read: {error.strerror}", where=str(folder / "db" / "trivy.db")) from error
     demo = (folder / "db" / DEMO_MARK).exists()
-    return Database(folder, java or folder / "java-db", stamp, f"sha256:{digest}", fixed=java is None, demo=demo)
+    index = java or folder / "java-db"
+    return Database(folder, index, stamp, f"sha256:{digest}", fixed=java is None, demo=demo, java_digest=_digest_of(index))
+
+
+def _digest_of(index: Path) -> str:
+    try:
+        return digest_of((index / "metadata.json").read_bytes())
+    except OSError:
+        return ""
 
 
 def read_stamp(folder: Path) -> Stamp:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 import msgspec
+from msgspec import structs
 
 from pipeline.core.finding import Severity
 from pipeline.core.text import line
 from pipeline.errors import ToolError
 
 SCHEMA: Final = 2
+# Trivy then looks for advisories under a name that its database does not have, finds none, and ends well.
+_UNLISTED: Final = re.compile(rb"not on the EOL list", re.IGNORECASE)
 NO_FAMILY: Final = "none"  # what Trivy writes for an os-release that it does not know
 
 
@@ -78,7 +82,7 @@ class Program(_Part, frozen=True):
 
 
 class Report(_Part, frozen=True):
-    """One scan of one image."""
+    """One scan of one image. `unlisted`: Trivy said beside its report that it does not know this version of the operating system."""
 
     schema_version: int
     trivy: Program
@@ -86,6 +90,7 @@ class Report(_Part, frozen=True):
     artifact_type: str
     metadata: Metadata
     results: tuple[Result, ...] = ()
+    unlisted: bool = False
 
     @property
     def packages(self) -> int:
@@ -102,8 +107,8 @@ class _Head(_Part, frozen=True):
     schema_version: int
 
 
-def decode(data: bytes) -> Report:
-    """Raises `ToolError` for what is not a report of an image in the schema that we know."""
+def decode(data: bytes, said: bytes = b"") -> Report:
+    """Raises `ToolError` for what is not a report of an image in the schema that we know. `said`: what Trivy logged."""
     try:
         schema = msgspec.json.decode(data, type=_Head).schema_version
         if schema != SCHEMA:
@@ -114,7 +119,7 @@ def decode(data: bytes) -> Report:
         raise ToolError(f"Trivy's report cannot be understood: {line(str(error))}{_excerpt(data)}") from error
     if report.artifact_type != "container_image":
         raise ToolError(f"Trivy looked at a {line(report.artifact_type, 50)!r}, not at an image")
-    return report
+    return structs.replace(report, unlisted=bool(_UNLISTED.search(said)))
 
 
 def require_image(report: Report, image_id: str, diff_ids: tuple[str, ...], reference: str = "") -> None:
