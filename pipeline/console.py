@@ -45,18 +45,18 @@ class Plain:
 class StepLines:
     """The lines of one step, kept until it ends."""
 
-    def __init__(self, alone: bool) -> None:
+    def __init__(self, live: bool) -> None:
         self.headline: list[str] = []
-        self._alone = alone
+        self._live = live
         self._foreign: list[str] = []
         self._own: list[str] = []
 
     def keep(self, line: str, *, foreign: bool) -> bool:
         """Keep a line; False when it is to be shown at once."""
         if foreign:
-            if not self._alone:
+            if not self._live:
                 self._foreign.append(line)
-            return not self._alone
+            return not self._live
         self._own.append(line)
         return True
 
@@ -67,7 +67,7 @@ class StepLines:
 
 
 class Console:
-    """Thread-safe. Inside `step()` a thread's lines are kept and put in order."""
+    """Thread-safe. Inside `step()` a thread's lines are kept, so that steps side by side do not mix."""
 
     def __init__(
         self,
@@ -126,19 +126,18 @@ class Console:
                 self._write(marker, raw=True) if marker else None
 
     @contextlib.contextmanager
-    def step(self, *, alone: bool) -> Iterator[StepLines]:
-        """What this thread prints inside is put in order: foreign output, the headline that `StepLines` is given, our own lines.
-
-        `alone`: foreign output is shown as it comes. Otherwise all is printed in one piece at the end, so that steps side by side
-        do not mix.
-        """
-        kept = StepLines(alone)
+    def step(self, *, live: bool) -> Iterator[StepLines]:
+        """Keep what this thread prints inside, to be shown in order. `live`: foreign output is shown as it comes."""
+        kept = StepLines(live)
         self._local.kept = kept
         try:
             yield kept
         finally:
             self._local.kept = None
-            self._print("".join(kept.in_order(self.dialect.quiet())))
+
+    def show(self, kept: StepLines) -> None:
+        """The lines of a step: foreign output, its headline, our own lines."""
+        self._print("".join(kept.in_order(self.dialect.quiet())))
 
     def busy(self, message: str) -> None:
         """On a terminal, a line that the next one replaces. Never in a job: what it leaves would stand before a CI's own markers."""

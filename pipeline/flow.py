@@ -12,6 +12,7 @@ from typing import Protocol, TypeGuard, cast
 
 from msgspec.structs import replace
 
+from pipeline.console import StepLines
 from pipeline.context import Context
 from pipeline.core.finding import Outcome, Threshold, Verdict, judge
 from pipeline.core.record import Evidence, Subject
@@ -21,6 +22,8 @@ from pipeline.reports import junit, table
 Stages = tuple[tuple[str, ...], ...]
 
 GATES = ("check", "scan", "policy")
+# The one step whose tool is worth watching, also beside others.
+LIVE = "build"
 
 FLOWS: dict[str, Stages] = {
     "version": (("version",),),
@@ -30,8 +33,8 @@ FLOWS: dict[str, Stages] = {
     "policy": (("policy",),),
     "push": (("version",), ("check",), ("scan", "policy"), ("stage",), ("publish",)),
     "deploy": (("version",), ("deploy",)),
-    "release": (("version",), ("check", "adopt"), ("build",), ("stage", "scan", "policy"), ("publish",), ("deploy",)),
-    "snapshot": (("version",), ("check",), ("build",), ("scan", "policy")),
+    "release": (("version",), ("adopt",), ("check", "build"), ("stage", "scan", "policy"), ("publish",), ("deploy",)),
+    "snapshot": (("version",), ("check", "build"), ("scan", "policy")),
 }
 
 
@@ -107,26 +110,28 @@ def _wanted(stage: Sequence[str], ran: Ran) -> tuple[str, ...]:
 
 
 def _side_by_side(names: Sequence[str], context: Context) -> list[Ended]:
+    """Run the steps of one tuple; what they printed is shown in the tuple's order when all have ended."""
     context.console.busy(", ".join(load(name).title for name in names))
-    if len(names) == 1:
-        return [_run(names[0], context, alone=True)]
     with ThreadPoolExecutor(max_workers=max(1, len(names)), thread_name_prefix="step") as pool:
-        return list(pool.map(lambda name: _run(name, context, alone=False), names))
+        ran = list(pool.map(lambda name: _run(name, context, live=name == LIVE or len(names) == 1), names))
+    for _, lines in ran:
+        context.console.show(lines)
+    return [ended for ended, _ in ran]
 
 
-def _run(name: str, context: Context, *, alone: bool) -> Ended:
+def _run(name: str, context: Context, *, live: bool) -> tuple[Ended, StepLines]:
     step = load(name)
     started = time.monotonic()
-    with context.console.step(alone=alone) as lines:
+    with context.console.step(live=live) as lines:
         ended = _attempt(name, step, context)
         ended.seconds = time.monotonic() - started
         _record(ended, step, context)
         lines.headline.append(_headline(ended, step, context))
-        if ended.error and not ended.verdict and not alone:
+        if ended.error and not ended.verdict and not live:
             context.console.line(f"  {context.console.quote(str(ended.error))}")
         for line in table.lines(ended.verdict) if ended.verdict else ():
             context.console.line(line)
-    return ended
+    return ended, lines
 
 
 def _attempt(name: str, step: Step, context: Context) -> Ended:

@@ -1,4 +1,4 @@
-"""A verdict for the terminal: what failed first, the worst first, one line each."""
+"""A verdict for the terminal: what failed first, the worst first, a line each; what a rule refused, with its mend."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ def lines(verdict: Verdict, width: int = 140, limit: int = 40) -> list[str]:
     shown = [judged for judged in verdict.findings if judged.outcome is not Outcome.PASSED]
     first = heapq.nsmallest(limit, shown, key=_place)
     result = [f"  {row}" for row in text.block(verdict.error).splitlines()]
-    result += [_row(judged, width) for judged in first]
+    for judged in first:
+        result += [_row(judged, width), *_advice(judged, width)]
     if len(shown) > len(first):
         result.append(f"  … and {len(shown) - len(first)} more, in the reports")
     return result
@@ -41,6 +42,14 @@ def _row(judged: Judged, width: int) -> str:
     parts = (finding.rule, _subject(finding), finding.title if finding.title != finding.rule else "", _note(judged))
     said = "  ".join(part for part in parts if part)
     return "  " + text.line(f"{judged.outcome:<6}  {finding.severity:<8}  {said}", width - 2)
+
+
+def _advice(judged: Judged, width: int) -> list[str]:
+    """What exactly a rule objects to, and what to do: of a package, its row says both."""
+    finding = judged.finding
+    if judged.outcome is not Outcome.FAILED or finding.kind == "vulnerability":
+        return []
+    return ["          " + text.line(said, width - 10) for said in (finding.message, finding.mend and f"mend: {finding.mend}") if said]
 
 
 def _subject(finding: Finding) -> str:

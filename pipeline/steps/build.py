@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
+from pipeline import tree
 from pipeline.context import Context, engine
-from pipeline.core import inputs
+from pipeline.core import cache, inputs
 from pipeline.core.dockerfile import stages
 from pipeline.core.dockerfile.model import Stage
 from pipeline.core.image import parse_reference
@@ -23,11 +24,12 @@ from pipeline.core.record import AdoptFacts, BuildFacts, BuildInputs, Evidence, 
 from pipeline.core.redact import Redactor
 from pipeline.core.units import seconds
 from pipeline.errors import RefusedError, ToolError, UsageError
-from pipeline.inputs import Definition, Secrets, build_args, definition, private_args, secrets_of, taken_in, untracked
+from pipeline.inputs import Definition, Secrets, build_args, definition, private_args, secrets_of, taken_in
 from pipeline.tools import git
 from pipeline.tools.buildx import Buildx, Built, Mount, Request
 from pipeline.tools.docker import archive, images
 from pipeline.tools.docker.images import ImageFacts
+from pipeline.tree import Tree
 
 if TYPE_CHECKING:
     import docker
@@ -44,6 +46,7 @@ class _Bench:
 
     context: Context
     given: Definition
+    tree: Tree
     secrets: Secrets
     needles: Needles
     buildx: Buildx
@@ -53,12 +56,10 @@ class _Bench:
     def build(self, request: Request) -> Built:
         timeout = seconds(self.context.settings.image.timeout)
         console = self.context.console
-
-        def on_line(said: str) -> None:
-            console.foreign(self.hide(said))
-
         with console.section("build", "docker buildx build"):
-            return self.buildx.build(request, self.secrets.environment, timeout=timeout, on_line=on_line)
+            return self.buildx.build(
+                request, self.secrets.environment, timeout=timeout, on_line=lambda one: console.foreign(self.hide(one))
+            )
 
 
 def skip(context: Context) -> str:  # noqa: ARG001 - the protocol's
@@ -66,8 +67,8 @@ def skip(context: Context) -> str:  # noqa: ARG001 - the protocol's
 
 
 def run(context: Context) -> Evidence:
-    """Build, or take over what `adopt` found. Raises `UsageError`: no Dockerfile, untracked files in a release, several platforms;
-    `ToolError`: no engine, no buildx, a build that fails; `RefusedError`: a secret in a layer."""
+    """Build, or take over what `adopt` found. Raises `UsageError`: no Dockerfile, untracked files in a release, several platforms, a tree
+    that changed meanwhile; `ToolError`: no engine, no buildx, a build that fails; `RefusedError`: a secret in a layer."""
     version = context.evidence.facts("version", VersionFacts)
     adopted = _adopted(context)
     if adopted:
@@ -75,24 +76,30 @@ def run(context: Context) -> Evidence:
     given = definition(context)
     taken = taken_in(context, given)
     digest = inputs.digest(taken, version)
-    taken = structs.replace(taken, untracked=_watch_untracked(context, given))
+    before = tree.look(context, given, version)
+    taken = structs.replace(taken, untracked=before.admit())
     secrets = secrets_of(context)
+    cache.require_searched(context.settings.image.cache_to if secrets.values else ())
     needles = Needles(secrets.values)
     hide = Redactor(private_args(context))
     buildx = Buildx(context.environ, context.cancel, config=context.docker_config, redact=lambda said: context.console.redact(hide(said)))
     with engine(context) as client, _on_disk(given, given.data) as dockerfile:
-        request = _request(context, given, dockerfile, secrets.mounts, _labels(context, version, digest))
-        facts = _built(_Bench(context, given, secrets, needles, buildx, client, hide), request, taken, digest)
+        request = _request(context, given, dockerfile, secrets.mounts, _labels(context, version, digest), _private(context, taken))
+        facts = _built(_Bench(context, given, before, secrets, needles, buildx, client, hide), request, taken, digest)
     _tell(context, facts)
     return Evidence("build", Subject("config", facts.config), digest, {"buildx": facts.builder}, facts)
 
 
 def _built(bench: _Bench, request: Request, taken: BuildInputs, digest: str) -> BuildFacts:
     builder = bench.buildx.version()
-    told = bench.build(request)
+    first = replace(request, cache_to=tuple(one for one in request.cache_to if cache.stays_in_image(one) or not bench.secrets.values))
+    told = bench.build(first)
+    bench.tree.require_unmoved()
     image = _loaded(bench.client, told)
     config = told.config or archive.config_digest(images.save(bench.client, image.id))
     _search(bench, image)
+    if first != request:
+        _write_caches(bench, request, told)
     layers = tuple(
         structs.replace(layer, created_by=bench.hide(layer.created_by)) for layer in images.layers(bench.client, image.id, image.diff_ids)
     )
@@ -117,15 +124,18 @@ def _adopted(context: Context) -> BuildFacts | None:
     return adopted.image if adopted else None
 
 
-def _request(context: Context, given: Definition, dockerfile: Path, mounts: tuple[Mount, ...], labels: Mapping[str, str]) -> Request:
+def _request(
+    context: Context, given: Definition, dockerfile: Path, mounts: tuple[Mount, ...], labels: Mapping[str, str], private: frozenset[str]
+) -> Request:
     image = context.settings.image
-    created = context.evidence.facts("version", VersionFacts).created
+    created = datetime.fromisoformat(context.evidence.facts("version", VersionFacts).created)
     return Request(
         dockerfile=dockerfile,
         context=given.folder,
         target=image.target,
         platform="".join(image.platforms),
-        args=image.args | {"SOURCE_DATE_EPOCH": str(_epoch(created))},
+        args=image.args | {"SOURCE_DATE_EPOCH": str(int(created.timestamp()))},
+        private=private,
         labels=labels,
         secrets=mounts,
         cache_from=image.cache_from,
@@ -134,6 +144,19 @@ def _request(context: Context, given: Definition, dockerfile: Path, mounts: tupl
         no_cache=context.options.no_cache,
         tag=inputs.local_name(_project(context)),
     )
+
+
+def _private(context: Context, taken: BuildInputs) -> frozenset[str]:
+    """The arguments whose value took something from the environment: of these the record has a digest only."""
+    return frozenset(name for name, value in context.settings.image.args.items() if taken.args[name] != value)
+
+
+def _write_caches(bench: _Bench, request: Request, told: Built) -> None:
+    """Build again, from what the first build left, now that no build secret is in the layers that go to the caches."""
+    again = bench.build(replace(request, no_cache=False))
+    if (again.config, again.digest) != (told.config, told.digest):
+        what = "the second build, which writes the caches, made another image than the first: the tree or a base changed meanwhile"
+        raise UsageError(what, where="[image] cache-to", mend=tree.AGAIN)
 
 
 def _project(context: Context) -> str:
@@ -145,24 +168,6 @@ def _labels(context: Context, version: VersionFacts, digest: str) -> dict[str, s
     source = project.source or context.job.source or git.remote_url(context.root)
     described = {"title": _project(context), "source": source, "licenses": project.licenses}
     return inputs.labels(version, digest, described, context.settings.image.labels)
-
-
-def _epoch(created: str) -> int:
-    return int(datetime.fromisoformat(created).timestamp())
-
-
-def _watch_untracked(context: Context, given: Definition) -> tuple[str, ...]:
-    """What git does not track cannot be built again by anyone else: a release refuses it, a build on the way says so and records it."""
-    found = () if context.options.include_untracked else untracked(context, given)
-    if not found:
-        return ()
-    names = tuple(context.console.quote(path, 200) for path in found[:_NAMED])
-    shown = ", ".join(names) + (f" and {len(found) - _NAMED} more" if len(found) > _NAMED else "")
-    if context.options.release:
-        mend = "commit them, exclude them in .dockerignore, or allow them: [image] include-untracked"
-        raise UsageError(f"files that git does not track would enter the build: {shown}", where=given.name, mend=mend)
-    context.console.line(f"  {context.console.paint('not tracked by git, and in the build:', 'warn')} {shown}")
-    return names
 
 
 @contextmanager
@@ -197,15 +202,16 @@ def _search(bench: _Bench, image: ImageFacts) -> None:
 
 def _bases(bench: _Bench, built: Built) -> dict[str, str]:
     """The digest of each base: pinned, as BuildKit resolved it, or the ID of the engine's own image, which it takes unresolved."""
-    found: dict[str, str] = {}
-    for base in stages.base_images(bench.given.dockerfile, build_args(bench.context)):
-        if not base.is_image or base.reference in found:
-            continue
-        reference = parse_reference(base.reference)
-        resolved = reference.digest or built.bases.get(f"{reference.repository}:{reference.tag or 'latest'}", "")
-        local = None if resolved else images.find(bench.client, base.reference)
-        found[base.reference] = resolved or (local.id if local else "")
+    bases = stages.base_images(bench.given.dockerfile, build_args(bench.context))
+    found = {name: _resolved(bench, built, name) for name in dict.fromkeys(base.reference for base in bases if base.is_image)}
     return {name: digest for name, digest in found.items() if digest}
+
+
+def _resolved(bench: _Bench, built: Built, name: str) -> str:
+    reference = parse_reference(name)
+    resolved = reference.digest or built.bases.get(f"{reference.repository}:{reference.tag or 'latest'}", "")
+    local = None if resolved else images.find(bench.client, name)
+    return resolved or (local.id if local else "")
 
 
 def _explain(bench: _Bench, request: Request, image: ImageFacts) -> tuple[StageSize, ...]:

@@ -149,7 +149,7 @@ def _auth(context: Context, handoff: HandOff) -> Mapping[str, str]:
     secured = context.environ.get("DOCKER_TLS_VERIFY") or context.environ.get("DOCKER_CERT_PATH")
     if host.startswith("tcp://") and not secured and not loopback(host.replace("tcp://", "http://", 1)):
         what = f"{context.console.quote(host)} is reached without TLS: the registry's password would cross the network in clear"
-        raise UsageError(what, mend="set DOCKER_TLS_VERIFY and DOCKER_CERT_PATH, or use ssh://")
+        raise UsageError(what, mend="set DOCKER_TLS_VERIFY and DOCKER_CERT_PATH")
     if found.identity_token:
         return {"identitytoken": found.identity_token}
     return {"username": found.user, "password": found.password}

@@ -24,7 +24,7 @@ from pipeline.core.credential import Credential
 from pipeline.core.image import digest_of
 from pipeline.core.job import Job
 from pipeline.core.record import AdoptFacts, BuildFacts, BuildInputs, Evidence, Subject
-from pipeline.errors import ToolError, UsageError
+from pipeline.errors import RefusedError, ToolError, UsageError
 from pipeline.evidence import Store
 from pipeline.steps import build, version
 from pipeline.tools.docker import images
@@ -352,6 +352,85 @@ def test_a_cache_is_written_on_protected_refs_only(project: Project, tmp_path: P
         (tmp_path / "calls").unlink(missing_ok=True)
         build.run(context)
         assert ("--cache-to=type=inline" in (tmp_path / "calls").read_text()) == protected
+
+
+def recorded_docker(project: Project, tmp_path: Path, before: str = "") -> Path:
+    """A `docker` before the real one that notes each build and then does `before`; it drops `--cache-to=type=local`, which the
+    classic store cannot do. Returns the file with the notes."""
+    program = tmp_path / "bin" / "docker"
+    program.parent.mkdir()
+    kept = 'for one do shift; case "$one" in --cache-to=type=local*) ;; *) set -- "$@" "$one";; esac; done'
+    note = f'[ "$2" = build ] && {{ echo "$@" >> {tmp_path}/calls; {before or ":"}; }}'
+    program.write_text(f'#!/bin/sh\n{note}\n{kept}\nexec {shutil.which("docker")} "$@"\n')
+    program.chmod(0o755)
+    project.env["PATH"] = f"{program.parent}:{project.env['PATH']}"
+    return tmp_path / "calls"
+
+
+def cached_build(project: Project, tmp_path: Path, command: str) -> tuple[Context, Path]:
+    calls = recorded_docker(project, tmp_path)
+    project.repo.file("Dockerfile", f"{BASE}FROM tools\n{shell(command, '--mount=type=secret,id=key')}")
+    project.configure('[image]\ncache-to = ["type=local,dest=/none"]\n[image.secrets]\nkey = { env = "KEY" }\n')
+    project.env["KEY"] = "long-enough-value"
+    commit(project)
+    context = project.context(Job(id="local", protected=True), no_cache=True)
+    begin(context)
+    return context, calls
+
+
+def test_a_cache_is_written_once_the_layers_were_searched(project: Project, tmp_path: Path) -> None:
+    context, calls = cached_build(project, tmp_path, "echo no > /x")
+    build.run(context)
+    first, second = calls.read_text().splitlines()
+    assert "--cache-to" not in first
+    assert (
+        second.replace(" --cache-to=type=local,dest=/none", "").split("--metadata-file")[0]
+        == first.replace(" --no-cache", "").split("--metadata-file")[0]
+    )
+    assert "--cache-to=type=local,dest=/none" in second
+
+
+def test_a_secret_in_a_layer_reaches_no_cache(project: Project, tmp_path: Path) -> None:
+    context, calls = cached_build(project, tmp_path, "cp /run/secrets/key /x")
+    with pytest.raises(RefusedError, match="build secret"):
+        build.run(context)
+    assert "--cache-to" not in calls.read_text()
+
+
+def test_a_cache_of_every_stage_is_refused_beside_build_secrets(project: Project) -> None:
+    project.configure('[image]\ncache-to = ["type=registry,ref=a.example/x:c,mode=max"]\n[image.secrets]\nkey = { env = "KEY" }\n')
+    commit(project)
+    answer = project.build(KEY="long-enough-value")
+    assert answer.code == 2
+    assert "mode=min" in answer.err
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ("echo changed > {root}/Dockerfile", "Dockerfile"),
+        ("echo new > {root}/new", "new"),
+        ("git -C {root} -c user.name=a -c user.email=a@b commit --quiet --allow-empty -m x", "HEAD is"),
+    ],
+)
+def test_a_tree_that_changes_while_it_is_built_is_refused(project: Project, tmp_path: Path, change: str, named: str) -> None:
+    recorded_docker(project, tmp_path, change.format(root=project.repo.path))
+    project.repo.file("Dockerfile", f"{BASE}COPY . /all\n")
+    commit(project)
+    answer = project.build()
+    assert answer.code == 2
+    assert f"changed while it was built: {named}" in answer.err
+    assert not (project.repo.path / ".pipeline/evidence/default/build.json").exists()
+
+
+def test_a_private_argument_with_a_name_of_the_systems_is_refused(project: Project) -> None:
+    project.configure('[image.args]\nBASH_ENV = "${GIVEN}"\n')
+    commit(project)
+    answer = project.build(GIVEN="evil.sh")
+    assert answer.code == 2
+    assert "BASH_ENV" in answer.err
+    project.configure('[image.args]\nBASH_ENV = "evil.sh"\n')
+    assert project.build().code == 0
 
 
 def test_an_image_that_the_registry_has_is_taken_over(project: Project) -> None:

@@ -53,8 +53,8 @@ def nasty_build() -> str:
     """A build step that says it all: whole, in pieces, without a last newline, to both of its streams."""
     octal = "".join(f"\\\\{byte:03o}" for byte in NASTY.encode())
     pieces = "; ".join(f"printf '%b' '{octal[start : start + 75]}'" for start in range(0, len(octal), 75))
-    return f"""RUN ["/bin/busybox", "sh", "-c", "printf '%b\\\\n' '{octal}'; ({pieces}) >&2; printf '\\\\n::set-'; printf 'output name=image::evil'"]
-"""
+    split = "printf '\\\\n::set-'; printf 'output name=image::evil'"
+    return f"""RUN ["/bin/busybox", "sh", "-c", "printf '%b\\\\n' '{octal}'; ({pieces}) >&2; {split}"]\n"""
 
 
 def make_nasty(project: Project) -> None:

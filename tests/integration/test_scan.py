@@ -17,7 +17,7 @@ from pipeline.core.waiver import Waiver
 from pipeline.errors import RefusedError, ToolError
 from pipeline.steps import scan
 from tests.integration.images import Image, engine, loaded
-from tests.integration.scanning import DPKG, FIXABLE, KEY, PYTHON, SECRET, SYSTEM, Bench, bench, image, needs_trivy, said
+from tests.integration.scanning import DEBIAN, DPKG, FIXABLE, KEY, PYTHON, SECRET, SYSTEM, Bench, bench, image, needs_trivy, said
 from tests.trivy_database import write
 
 __all__ = ["bench", "image"]  # fixtures: pytest finds them by name
@@ -139,6 +139,8 @@ def test_a_secret_that_a_later_layer_removes_is_found(bench: Bench) -> None:
         ({"hello": "hello"}, "recognised nothing"),
         ({"etc/os-release": "ID=arch\n"}, "recognised nothing"),
         ({"etc/os-release": "ID=fedora\nVERSION_ID=40\n"} | PYTHON, "knows no advisories .*fedora 40"),
+        ({"etc/os-release": 'ID=debian\nVERSION_ID="99"\n', "etc/debian_version": "99.0\n", "var/lib/dpkg/status": DPKG}, r"debian 99\.0"),
+        (DEBIAN | PYTHON, "no list of its packages"),
         ({"etc/os-release": "ID=other\n", "var/lib/dpkg/status": DPKG} | PYTHON, "knows no advisories .*unknown"),
     ],
 )
@@ -150,13 +152,23 @@ def test_what_trivy_does_not_know_is_not_judged(bench: Bench, files: dict[str, s
         assert "not-recognised" in {finding.rule for finding in scan.run(bench.context(made)).findings}
 
 
-def test_an_old_distribution_and_a_missing_package_list_are_remarked(bench: Bench) -> None:
-    old = {"etc/os-release": 'ID=debian\nVERSION_ID="8"\n', "etc/debian_version": "8.1\n"}
+def test_a_list_of_packages_that_a_later_layer_removes_is_missed(bench: Bench) -> None:
+    removed = {"var/lib/.wh.dpkg": ""} | PYTHON
+    with (
+        engine() as client,
+        loaded(client, "rc-test-scan-removed", SYSTEM, removed) as made,
+        pytest.raises(ToolError, match="may have been removed") as caught,
+    ):
+        scan.run(bench.context(made))
+    assert "allow-empty" in caught.value.mend
+
+
+def test_an_old_distribution_is_remarked(bench: Bench) -> None:
+    old = {"etc/os-release": 'ID=debian\nVERSION_ID="8"\n', "etc/debian_version": "8.1\n", "var/lib/dpkg/status": DPKG}
     with engine() as client, loaded(client, "rc-test-scan-old", old | PYTHON) as made:
         context = bench.context(made)
         rules = outcomes(judged(context, scan.run(context)))
     assert rules["os-end-of-life"] is Outcome.WARNED
-    assert rules["no-os-packages"] is Outcome.WARNED
 
 
 def test_equal_findings_are_taken_over_and_a_new_database_is_not(bench: Bench, image: Image) -> None:

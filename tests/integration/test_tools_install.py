@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.commands.tools import Installer, intact
+from pipeline.commands.tools import Installer
 from pipeline.console import Console
 from pipeline.core.cancel import Cancel
 from pipeline.core.pins import OPA, TRIVY
 from pipeline.errors import ToolError
 from pipeline.tools.fetch import this_platform
-from pipeline.tools.location import locate
+from pipeline.tools.location import intact, locate
 
 
 def installer(folder: Path, said: io.StringIO) -> Installer:

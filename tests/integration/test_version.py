@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.core.cancel import Cancel
+from pipeline.errors import ToolError
+from pipeline.tools.git import Git
 from tests import repositories
 from tests.command import Answer, pipeline
 from tests.repositories import Repo
@@ -137,6 +140,75 @@ def test_git_missing(repo: Repo) -> None:
     answer = version(repo, PATH="/nonexistent")
     assert answer.code == 3
     assert "git is not installed" in answer.err
+
+
+def test_a_file_called_as_a_revision(repo: Repo) -> None:
+    repo.file("HEAD", "x")
+    repo.file("refs/tags/v1.0.0..HEAD", "x")
+    repo.commit()
+    repo.tag("v1.0.0")
+    commit = repo.commit()
+    assert version(repo).out == f"1.0.1-0.dev.1+g{commit[:12]}\n"
+
+
+def with_submodules(repo: Repo, tmp_path: Path) -> Path:
+    """A submodule in a submodule, both with `ignore = all`; the path of the inner one's checkout."""
+    inner, outer = (repositories.new(tmp_path / name) for name in ("inner", "outer"))
+    inner.write(a="1")
+    inner.commit()
+    for holder, held in ((outer, inner), (repo, outer)):
+        holder.git("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(held.path), "lib")
+        modules = holder.path / ".gitmodules"
+        modules.write_text(modules.read_text() + "\tignore = all\n")
+        holder.commit()
+    repo.git("-c", "protocol.file.allow=always", "submodule", "--quiet", "update", "--init", "--recursive")
+    return repo.path / "lib" / "lib"
+
+
+def test_a_changed_submodule_is_a_changed_tree(repo: Repo, tmp_path: Path) -> None:
+    inner = with_submodules(repo, tmp_path)
+    repo.tag("v1.0.0")
+    git = Git(repo.path, repositories.clean_environ(tmp_path / "home"), Cancel())
+    assert (git.changed(), git.untracked()) == ((), ())
+    (inner / "a").write_text("2")
+    (inner / "b").write_text("new")
+    assert (git.changed(), git.untracked()) == (("lib/lib/a",), ("lib/lib/b",))
+    assert version(repo).out.endswith(".dirty\n")
+
+
+def test_another_commit_of_a_submodule_is_a_changed_tree(repo: Repo, tmp_path: Path) -> None:
+    inner = with_submodules(repo, tmp_path)
+    Repo(inner.parent).commit()
+    assert Git(repo.path, repositories.clean_environ(tmp_path / "home"), Cancel()).changed() == ("lib",)
+
+
+def test_files_where_a_submodule_is_not_checked_out_are_untracked(repo: Repo, tmp_path: Path) -> None:
+    inner = with_submodules(repo, tmp_path)
+    git = Git(repo.path, repositories.clean_environ(tmp_path / "home"), Cancel())
+    (inner / ".git").unlink()
+    assert (git.changed(), git.untracked()) == ((), ("lib/lib/",))
+    (inner / ".git").mkdir()
+    with pytest.raises(ToolError, match="not a git repository"):
+        git.changed()
+
+
+def test_a_bare_repository_in_the_checkout_has_no_say(repo: Repo, tmp_path: Path) -> None:
+    bare = repo.path / "service"
+    repo.git("init", "--quiet", "--bare", str(bare))
+    repo.git(f"--git-dir={bare}", "config", "core.bare", "false")
+    repo.git(f"--git-dir={bare}", "config", "core.worktree", ".")
+    here = (f"--git-dir={bare}", f"--work-tree={bare}")
+    (bare / ".gitattributes").write_text("x filter=evil\n")
+    (bare / "x").write_text("1")
+    repo.git(*here, "add", str(bare / "x"), str(bare / ".gitattributes"))
+    repo.git(*here, "commit", "--quiet", "-m", "x")
+    repo.git(f"--git-dir={bare}", "config", "filter.evil.clean", f"touch {tmp_path}/ran; cat")
+    (bare / "x").write_text("2")
+    (bare / "pipeline.toml").touch()
+    answer = pipeline("version", cwd=bare, env=repositories.clean_environ(tmp_path / "home"))
+    assert not (tmp_path / "ran").exists()
+    assert answer.code == 2
+    assert "bare repository" in answer.err
 
 
 def test_evidence_that_git_tracks_is_refused(repo: Repo) -> None:

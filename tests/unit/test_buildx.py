@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.core.cancel import Cancel
-from pipeline.errors import ToolError
+from pipeline.errors import ToolError, UsageError
 from pipeline.tools.buildx import Buildx, Built, Mount, Request, argv, decode
 
 CONFIG = "sha256:" + "a" * 64
@@ -57,18 +57,19 @@ def test_every_option() -> None:
     }
 
 
-def test_values_of_arguments_and_secrets_are_not_in_the_command() -> None:
+def test_values_of_private_arguments_and_secrets_are_not_in_the_command() -> None:
     mounts = (Mount("npm", env="V0"), Mount("key", file=Path("/k")))
-    made = command(args={"FOO": "hidden", "HTTP_PROXY": "http://user:hidden@proxy"}, secrets=mounts)
+    args = {"FOO": "hidden", "HTTP_PROXY": "http://user:hidden@proxy"}
+    made = command(args=args, private=frozenset(args), secrets=mounts)
     assert "hidden" not in " ".join(made)
     assert {"--build-arg=FOO", "--build-arg=HTTP_PROXY", "--secret=id=npm,env=V0", "--secret=id=key,src=/k"} <= set(made)
 
 
-def test_an_argument_that_means_something_to_the_docker_command_does_not_reach_its_environment() -> None:
-    args = {"PATH": "/none", "DOCKER_HOST": "tcp://evil", "BUILDKIT_SYNTAX": "x", "GODEBUG": "1", "GO_VERSION": "1.25", "HOME": "/x"}
-    request = Request(Path("d"), Path("c"), args=args)
-    assert request.environment == {"GO_VERSION": "1.25"}
-    assert "--build-arg=PATH=/none" in argv("docker", request, Path("m"), Path("i"))
+def test_an_argument_of_the_projects_files_never_reaches_the_environment() -> None:
+    request = Request(Path("d"), Path("c"), args={"BASH_ENV": "evil.sh", "GO_VERSION": "1.25", "EMPTY": ""})
+    assert request.environment == {}
+    made = argv("docker", request, Path("m"), Path("i"))
+    assert {"--build-arg=BASH_ENV=evil.sh", "--build-arg=GO_VERSION=1.25", "--build-arg=EMPTY="} <= set(made)
 
 
 def test_a_request_does_not_show_its_arguments() -> None:
@@ -160,8 +161,29 @@ def test_success_without_metadata_is_an_error(tmp_path: Path) -> None:
 def test_it_sees_the_arguments_and_nothing_of_the_job(tmp_path: Path) -> None:
     seen: list[str] = []
     with pytest.raises(ToolError):
-        fake(tmp_path, "env >&2; exit 1").build(
-            Request(tmp_path, tmp_path, args={"FOO": "bar"}), {"S0": "x"}, timeout=30, on_line=seen.append
-        )
+        request = Request(tmp_path, tmp_path, args={"FOO": "bar", "S0": "y"}, private=frozenset({"FOO", "S0"}))
+        fake(tmp_path, "env >&2; exit 1").build(request, {"S0": "x"}, timeout=30, on_line=seen.append)
     assert {"FOO=bar", "S0=x", f"DOCKER_CONFIG={tmp_path / 'config'}"} <= set(seen)
     assert not [line for line in seen if "SECRET_OF_JOB" in line]
+
+
+NAMES = ["BASH_ENV", "ENV", "LD_PRELOAD", "PYTHONPATH", "NODE_OPTIONS", "PERL5OPT", "JAVA_TOOL_OPTIONS", "GIT_SSH_COMMAND", "DOCKER_HOST"]
+NAMES += ["AWS_PROFILE", "HTTPS_PROXY", "PATH", "HOME", "IFS", "XDG_CONFIG_HOME", "SSL_CERT_FILE", "GODEBUG", "RELEASE_CHAIN_SECRET_0"]
+
+
+@pytest.mark.parametrize("name", [*NAMES, "https_proxy", "lower", "_X", "A-B", "1X", "BASH_FUNC_x%%", "A\n"])
+def test_a_private_argument_whose_name_means_something_is_refused(tmp_path: Path, name: str) -> None:
+    request = Request(tmp_path, tmp_path, args={name: "from the job"}, private=frozenset({name}))
+    with pytest.raises(UsageError, match="may mean something") as caught:
+        fake(tmp_path, "exit 1").build(request, {}, timeout=30)
+    assert "rename it" in caught.value.mend
+    assert "from the job" not in str(caught.value)
+
+
+def test_a_private_argument_that_is_buildxs_own_variable_changes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "docker").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "docker").chmod(0o755)
+    proxy = {"HTTP_PROXY": "http://proxy", "https_proxy": "http://proxy"}
+    buildx = Buildx({"PATH": f"{tmp_path}:/usr/bin:/bin"} | proxy, Cancel(), config=None, redact=str)
+    with pytest.raises(ToolError, match="exit code 1"):
+        buildx.build(Request(tmp_path, tmp_path, args=proxy, private=frozenset(proxy)), {}, timeout=30)

@@ -67,11 +67,12 @@ def test_steps_side_by_side_do_not_mix() -> None:
     console = Console(stream, verbose=True)
 
     def step(name: str) -> None:
-        with console.step(alone=False) as lines:
+        with console.step(live=False) as lines:
             for _ in range(50):
                 console.line(name)
                 console.foreign(name)
             lines.headline.append(f"[{name}]")
+        console.show(lines)
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(step, "abcd"))
@@ -80,14 +81,15 @@ def test_steps_side_by_side_do_not_mix() -> None:
     assert all(block[1] == block[2] == block[4] for block in blocks)
 
 
-def test_a_step_alone_shows_foreign_output_as_it_comes() -> None:
+def test_a_live_step_shows_foreign_output_as_it_comes() -> None:
     stream = io.StringIO()
     console = Console(stream, verbose=True)
-    with console.step(alone=True) as lines:
+    with console.step(live=True) as lines:
         console.line("ours")
         console.foreign("theirs")
         assert stream.getvalue() == "  │ theirs\n"
         lines.headline.append("headline")
+    console.show(lines)
     assert stream.getvalue() == "  │ theirs\nheadline\nours\n"
 
 
@@ -109,10 +111,11 @@ def test_a_passing_line_never_stands_before_a_ci_marker() -> None:
 def test_what_tools_say_in_steps_side_by_side_commands_nothing() -> None:
     stream = io.StringIO()
     console = Console(stream, Commands())
-    with console.step(alone=False) as lines:
+    with console.step(live=False) as lines:
         console.foreign("output")
         console.secret("hunter22")
         lines.headline.append("✓ Stage")
+    console.show(lines)
     mask, stop, output, resume, headline = stream.getvalue().splitlines()
     assert (mask, output, headline) == ("::add-mask::hunter22", "  │ output", "✓ Stage")
     assert stop == f"::stop-commands::{resume.strip(':')}"

@@ -19,6 +19,7 @@ FLOORS = [
     {"commands"},
     {"flow"},
     {"steps"},
+    {"tree"},
     {"inputs"},
     {"context"},
     {"rollout"},

@@ -72,3 +72,21 @@ def test_a_child_sees_named_variables_only(tmp_path: Path) -> None:
 
 def test_a_child_that_does_not_read_its_input_is_no_error() -> None:
     assert sh("exec 0<&-; sleep 0.1; echo ok", stdin=b"x" * 5_000_000).text == "ok\n"
+
+
+def test_a_program_left_behind_that_holds_the_pipes_is_not_waited_for(tmp_path: Path) -> None:
+    started = time.monotonic()
+    done = sh(f"sleep 30 & echo $! > {tmp_path}/pid; echo out; echo error >&2", timeout=20)
+    os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
+    assert (done.code, done.stdout, done.stderr) == (0, b"out\n", b"error\n")
+    assert time.monotonic() - started < 10
+
+
+def test_what_comes_shortly_after_the_program_has_ended_is_kept() -> None:
+    assert sh("(sleep 0.5; echo late) & echo early").text == "early\nlate\n"
+
+
+def test_a_program_that_has_ended_in_time_did_so_whatever_it_left(tmp_path: Path) -> None:
+    done = sh(f"sleep 30 & echo $! > {tmp_path}/pid; echo out", timeout=1)
+    os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
+    assert done.text == "out\n"

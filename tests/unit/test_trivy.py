@@ -83,6 +83,8 @@ def test_a_report_becomes_types_and_unknown_fields_are_ignored() -> None:
     assert found.results[1].secrets[0].rule == "r"
     assert "hunter2" not in repr(found)
     assert (found.os, found.packages, decode(report()).packages) == ("debian 12.5", 0, 1)
+    assert not found.unlisted
+    assert decode(report(), b'x\tWARN\tThis OS version is not on the EOL list\tfamily="debian"\n').unlisted
 
 
 @pytest.mark.parametrize(
@@ -204,6 +206,10 @@ def test_nanoseconds_and_a_missing_file(tmp_path: Path) -> None:
     (folder / "db" / "metadata.json").write_text(json.dumps({"Version": 2, "DownloadedAt": "0001-01-01T00:00:00Z"} | times))
     assert database.read(folder).updated == "2026-11-23T06:33:12Z"
     assert database.due(database.read_stamp(folder), NOW + DAY)
+    assert database.read(folder).java_digest == ""
+    (folder / "java-db").mkdir()
+    (folder / "java-db" / "metadata.json").write_text("{}")
+    assert database.read(folder).java_digest.startswith("sha256:")
     (folder / "db" / "trivy.db").unlink()
     with pytest.raises(ToolError, match="cannot be read"):
         database.read(folder)

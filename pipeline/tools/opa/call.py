@@ -55,7 +55,8 @@ _NEVER = frozenset({"http.send", "opa.runtime", "rand.intn", "time.now_ns", "uui
 
 
 class Opa:
-    """One OPA program. `timeout` in seconds, for one evaluation. `project`: see `location.find`. Everything here raises `ToolError` where there is none."""
+    """One OPA program. `timeout` in seconds, for one evaluation. `project`: see `location.find`. Everything here raises `ToolError` where
+    there is no OPA."""
 
     def __init__(self, environ: Mapping[str, str], cancel: Cancel, timeout: float = 60.0, project: Path | None = None) -> None:
         self.environ, self.cancel, self.timeout, self.project = environ, cancel, timeout, project
