@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import cast
 
 import click
@@ -48,6 +49,6 @@ def install(shown: Shown, mirror: str) -> None:
 
     process = cast(Process, click.get_current_context().obj)
     console = console_of(process, shown, Plain())
-    done = Installer(process.environ, console, process.cancel, mirror).install()
+    done = Installer(process.environ, console, process.cancel, mirror, project=Path.cwd()).install()
     if shown.as_json:
         click.echo(as_json([{"name": one.name, "version": one.version, "path": str(one.path)} for one in done]))

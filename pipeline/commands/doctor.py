@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -77,8 +78,10 @@ def _buildx(context: Context) -> Iterator[Look]:
 
 def _program(name: str, *arguments: str) -> Callable[[Context], Iterator[Look]]:
     def look(context: Context) -> Iterator[Look]:
-        program = locate(name, context.environ)
-        done = process.run([program, *arguments], env=process.environment(context.environ), timeout=60, cancel=context.cancel)
+        program = locate(name, context.environ, context.root)
+        env = process.environment(context.environ)
+        with tempfile.TemporaryDirectory() as elsewhere:  # a tool may read settings where it is started
+            done = process.run([program, *arguments], env=env, timeout=60, cancel=context.cancel, cwd=Path(elsewhere))
         found = re.search(r"\d+\.\d+\.\d+\S*", done.text)
         yield Look(name, "good", f"{found[0] if found else 'of unknown version'}, {program}")
 
@@ -87,7 +90,7 @@ def _program(name: str, *arguments: str) -> Callable[[Context], Iterator[Look]]:
 
 
 def _hadolint(context: Context) -> Iterator[Look]:
-    program = find("hadolint", context.environ)
+    program = find("hadolint", context.environ, context.root)
     if program:
         yield Look("hadolint", "good", str(program))
     else:

@@ -81,7 +81,7 @@ class Image(_Table, frozen=True):
     secrets: Annotated[_Secrets, _says("BuildKit secrets by id, for `RUN --mount=type=secret`.")] = {}
     labels: Annotated[dict[Annotated[str, _is(checks.label)], str], _says("Labels beside the OCI ones that are always written.")] = {}
     cache_from: Annotated[tuple[_Cache, ...], _says("Build caches to read, as `docker buildx build --cache-from` takes them.")] = ()
-    cache_to: Annotated[tuple[_Cache, ...], _says("Build caches to write; only on protected refs.")] = ()
+    cache_to: Annotated[tuple[_Cache, ...], _says("Build caches to write; only on protected refs, and not `mode=max` with secrets.")] = ()
     allow: Annotated[tuple[Literal["network.host", "security.insecure"], ...], _says("BuildKit entitlements; each is a finding.")] = ()
     include_untracked: Annotated[tuple[_Glob, ...], _says("Files that git does not track and that may still enter the build context.")] = ()
     trusted_frontends: Annotated[
@@ -115,7 +115,13 @@ class Scan(_Table, frozen=True):
         tuple[_Reference, ...], _says("Where Trivy's database is pulled from, in order. Default: Trivy's own.")
     ] = ()
     database: Annotated[_File, _says("A folder with a database that is there already: nothing is pulled.")] = ""
-    allow_empty: Annotated[bool, _says("Judge an image in which nothing was recognised, instead of calling that an error.")] = False
+    allow_empty: Annotated[
+        bool,
+        _says(
+            "Judge an image of which nothing, or not its operating system's version or packages, was recognised, "
+            "instead of calling that an error."
+        ),
+    ] = False
     timeout: Annotated[_Duration, _says("How long a scan may take.")] = "10m"
 
 

@@ -44,7 +44,7 @@ def run(context: Context) -> Evidence:
     facts = _facts(given, evaluated, final.index, sent)
     _tell(context, given, evaluated, facts)
     library = load(resources.policies(), context.root, context.settings.file.policy.paths)
-    opa = Opa(context.environ, context.cancel, timeout=seconds(context.settings.file.policy.timeout))
+    opa = Opa(context.environ, context.cancel, seconds(context.settings.file.policy.timeout), project=context.root)
     judged = _judge(context, given, opa, library)
     remarks, linter = _lint(context, given)
     found = (*judged.findings, *remarks, *preflight.findings(_seen(context, given, evaluated, final.index, sent)))

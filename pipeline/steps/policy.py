@@ -45,7 +45,7 @@ def run(context: Context) -> Evidence:
     """
     build = context.evidence.facts("build", BuildFacts)
     library = load(resources.policies(), context.root, context.settings.file.policy.paths)
-    opa = Opa(context.environ, context.cancel, seconds(context.settings.file.policy.timeout))
+    opa = Opa(context.environ, context.cancel, seconds(context.settings.file.policy.timeout), project=context.root)
     taken = _judged_by_check(context, build)
     documents = tuple(_documents(context, build, dockerfile=taken is None))
     key = key_of(ours=VERSION, opa=opa.version, policies=library.digest, documents=documents, taken=taken, config=build.config)
