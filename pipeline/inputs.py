@@ -10,9 +10,10 @@ from pathlib import Path
 from pipeline.context import Context, ca_bundle
 from pipeline.core import inputs
 from pipeline.core.dockerfile import arguments
+from pipeline.core.dockerfile.evaluate import Evaluated, evaluate
 from pipeline.core.dockerfile.model import Dockerfile
 from pipeline.core.dockerfile.parser import parse
-from pipeline.core.dockerfile.stages import final_stage, foreign_frontend
+from pipeline.core.dockerfile.stages import final_stage, foreign_frontend, stage_bases
 from pipeline.core.dockerignore import Ignore
 from pipeline.core.image import digest_of
 from pipeline.core.record import BuildFacts, BuildInputs, VersionFacts
@@ -30,12 +31,14 @@ _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 class Definition:
     """A build as the project describes it. `name`: the Dockerfile's, relative to the project. `folder`: the build context.
 
-    `ignore_name`: the ignore file in force, empty without one; `ignore_data` its bytes; `private`: our own folder in the context.
+    `evaluated`: each of its stages, with what reaches it. `ignore_name`: the ignore file in force, empty without one; `ignore_data` its
+    bytes; `private`: our own folder in the context.
     """
 
     name: str
     data: bytes
     dockerfile: Dockerfile
+    evaluated: tuple[Evaluated, ...]
     folder: Path
     ignore_name: str
     ignore_data: bytes
@@ -76,11 +79,14 @@ def definition(context: Context) -> Definition:
     parsed = parse(data, _relative(path, context.root))
     _vouch(parsed, image.args.get("BUILDKIT_SYNTAX", parsed.syntax), image.trusted_frontends)
     final_stage(parsed, image.target)
+    args = build_args(context)
+    evaluated = evaluate(parsed, stage_bases(parsed, args, image.target), args, image.target)
     ignore = next((one for one in (path.with_name(f"{path.name}.dockerignore"), folder / ".dockerignore") if one.is_file()), None)
     return Definition(
         name=_relative(path, context.root),
         data=data,
         dockerfile=parsed,
+        evaluated=evaluated,
         folder=folder,
         ignore_name=_relative(ignore, context.root) if ignore else "",
         ignore_data=_read(ignore, context.root) if ignore else b"",
@@ -152,24 +158,6 @@ def _vouch(dockerfile: Dockerfile, syntax: str, trusted: tuple[str, ...]) -> Non
     mend = "name it in pipeline.toml: [image] trusted-frontends" if pinned else "pin it by digest, and name it in [image] trusted-frontends"
     what = f"the frontend {shown} is not Docker's own{'' if pinned else ' and not pinned by digest'}: what it makes of the file is unknown"
     raise UsageError(what, where=f"{dockerfile.name}:1", mend=mend)
-
-
-def require_tracked(context: Context, given: Definition) -> None:
-    """A release reads nothing that a fresh clone would not have. Raises `UsageError` naming the first such file."""
-    policy, folder = context.settings.file.policy, context.root
-    names = ["pipeline.toml", "waivers.toml", given.name, given.ignore_name, *policy.paths]
-    names += [path.relative_to(folder).as_posix() for pattern in policy.manifests for path in folder.glob(pattern)]
-    wanted = {name.rstrip("/") for name in names if name and (folder / name).exists()}
-    for path in git.untracked(context.root, context.environ, context.cancel):
-        read = next((name for name in sorted(wanted) if _covers(path, name) or _covers(f"{name}/", path)), "")
-        if read:
-            what = "git does not track it, and the release reads it: nobody else could make this release"
-            raise UsageError(what, where=line(path), mend="commit it")
-
-
-def _covers(path: str, name: str) -> bool:
-    """Whether `path` is `name`, or a folder (it ends in `/`) above it."""
-    return name == path or (path.endswith("/") and name.startswith(path))
 
 
 def _read(path: Path, root: Path) -> bytes:

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 from pipeline.context import Context
 from pipeline.core.record import VersionFacts
+from pipeline.core.text import line
 from pipeline.errors import UsageError
 from pipeline.inputs import Definition, untracked
+from pipeline.tools import git
 from pipeline.tools.git import Git
 
 _NAMED = 10
@@ -52,6 +54,24 @@ class Tree:
 
 def look(context: Context, given: Definition, version: VersionFacts) -> Tree:
     return Tree(context, given, version, _untracked(context, given))
+
+
+def require_tracked(context: Context, given: Definition) -> None:
+    """A release reads nothing that a fresh clone would not have. Raises `UsageError` naming the first such file."""
+    policy, folder = context.settings.file.policy, context.root
+    names = ["pipeline.toml", "waivers.toml", given.name, given.ignore_name, *policy.paths]
+    names += [path.relative_to(folder).as_posix() for pattern in policy.manifests for path in folder.glob(pattern)]
+    wanted = {name.rstrip("/") for name in names if name and (folder / name).exists()}
+    for path in git.untracked(context.root, context.environ, context.cancel):
+        read = next((name for name in sorted(wanted) if _covers(path, name) or _covers(f"{name}/", path)), "")
+        if read:
+            what = "git does not track it, and the release reads it: nobody else could make this release"
+            raise UsageError(what, where=line(path), mend="commit it")
+
+
+def _covers(path: str, name: str) -> bool:
+    """Whether `path` is `name`, or a folder (it ends in `/`) above it."""
+    return name == path or (path.endswith("/") and name.startswith(path))
 
 
 def _untracked(context: Context, given: Definition) -> tuple[str, ...]:

@@ -9,8 +9,9 @@ from pipeline.core.about import LABEL_INPUTS, LABEL_REVISION
 from pipeline.core.image import tag_of_version
 from pipeline.core.record import AdoptFacts, BuildFacts, Evidence, PublishFacts, StageFacts, Subject, VersionFacts
 from pipeline.errors import RefusedError, UsageError
-from pipeline.inputs import definition, planned, require_tracked
+from pipeline.inputs import definition, planned
 from pipeline.tools.registry.client import Manifest, Registry
+from pipeline.tree import require_tracked
 
 title = "Adopt"
 tools: tuple[str, ...] = ("registry",)

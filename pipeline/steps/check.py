@@ -8,7 +8,7 @@ from pipeline.core import preflight
 from pipeline.core.baked import arrivals
 from pipeline.core.dockerfile import stages
 from pipeline.core.dockerfile.document import document
-from pipeline.core.dockerfile.evaluate import Evaluated, evaluate
+from pipeline.core.dockerfile.evaluate import Evaluated
 from pipeline.core.finding import Finding, Threshold
 from pipeline.core.policy import Document
 from pipeline.core.record import CheckFacts, Evidence, Subject, key_of
@@ -38,18 +38,16 @@ def run(context: Context) -> Evidence:
     given = definition(context)
     image = context.settings.image
     final = stages.final_stage(given.dockerfile, image.target)
-    args = build_args(context)
-    evaluated = evaluate(given.dockerfile, stages.stage_bases(given.dockerfile, args, image.target), args, image.target)
     sent = files.sent(given.folder, given.ignore)
-    facts = _facts(given, evaluated, final.index, sent)
-    _tell(context, given, evaluated, facts)
+    facts = _facts(given, given.evaluated, final.index, sent)
+    _tell(context, given, given.evaluated, facts)
     library = load(resources.policies(), context.root, context.settings.file.policy.paths)
     opa = Opa(context.environ, context.cancel, seconds(context.settings.file.policy.timeout), project=context.root)
     judged = _judge(context, given, opa, library)
     remarks, linter = _lint(context, given)
-    found = (*judged.findings, *remarks, *preflight.findings(_seen(context, given, evaluated, final.index, sent)))
+    found = (*judged.findings, *remarks, *preflight.findings(_seen(context, given, given.evaluated, final.index, sent)))
     versions = {"opa": opa.version} | linter
-    key = key_of(dockerfile=given.digest, ignore=given.ignore_file, policies=library.digest, tools=versions, args=args)
+    key = key_of(dockerfile=given.digest, ignore=given.ignore_file, policies=library.digest, tools=versions, args=build_args(context))
     return Evidence("check", Subject("commit", _commit(context)), key, versions, facts, found, "; ".join(judged.errors))
 
 

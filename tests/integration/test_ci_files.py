@@ -182,7 +182,7 @@ def test_the_image_runs_as_anyone(tmp_path: Path, registry: str) -> None:
         (made.repo.path / ".pipeline").mkdir()
         (made.repo.path / ".pipeline").chmod(0o777)
         assert call(in_image(made, "pipeline", "--version"), tmp_path, made.env).startswith("pipeline ")
-        assert call(in_image(made, "pipeline", "version"), tmp_path, made.env).splitlines()[-1] == "1.0.0"
+        assert "1.0.0" in call(in_image(made, "pipeline", "version"), tmp_path, made.env).splitlines()
         looked = call(in_image(made, "pipeline", "doctor"), tmp_path, made.env)
         assert "✗" not in looked, looked
         said = call(in_image(made, "pipeline", "release", "--snapshot"), tmp_path, made.env)
