@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 _PORT_TAKEN = re.compile(r"port is already allocated|address already in use")
 _CONFLICT = 409
+# The runtime lost its own helper before the image's program ran, seen on busy machines: the same start succeeds.
+_RUNTIME_LOST = re.compile(r"waiting for init preliminary setup")
+_STARTS = 3
 
 
 class NameTakenError(ToolError):
@@ -66,17 +69,27 @@ def create(client: docker.DockerClient, name: str, creation: Creation) -> str:
 
 def start(client: docker.DockerClient, name: str) -> None:
     """Start it; one that runs stays as it is. Raises `StartRefusedError`, and `ToolError` for a port that is taken."""
+    for attempt in range(1, _STARTS + 1):
+        said = _start(client, name)
+        if not said:
+            return
+        if _PORT_TAKEN.search(said):
+            mend = "stop what uses the port (`docker ps`, `ss -ltnp`), or publish another one"
+            raise ToolError(f"a port of {name} is taken by something else: {said}", mend=mend)
+        if attempt == _STARTS or not _RUNTIME_LOST.search(said):
+            raise StartRefusedError(f"the container {name} cannot be started: {said}")
+
+
+def _start(client: docker.DockerClient, name: str) -> str:
+    """Why the engine did not start it; empty when it did."""
     import docker.errors
 
     with engine_errors(f"the container {name} cannot be started"):
         try:
             client.api.start(name)
         except docker.errors.APIError as error:
-            said = line(str(error.explanation or error), 1000)
-            if _PORT_TAKEN.search(said):
-                mend = "stop what uses the port (`docker ps`, `ss -ltnp`), or publish another one"
-                raise ToolError(f"a port of {name} is taken by something else: {said}", mend=mend) from error
-            raise StartRefusedError(f"the container {name} cannot be started: {said}") from error
+            return line(str(error.explanation or error), 1000)
+    return ""
 
 
 def stop(client: docker.DockerClient, name: str, seconds: float) -> None:
