@@ -17,7 +17,6 @@ def job(environ: Mapping[str, str]) -> Job:
         id="-".join(("github", *(environ.get(f"GITHUB_{name}", "") for name in ("REPOSITORY_ID", "RUN_ID", "RUN_ATTEMPT", "JOB")))),
         tag=name if kind == "tag" else "",
         branch=name if kind == "branch" else "",
-        commit=environ.get("GITHUB_SHA", ""),
         protected=environ.get("GITHUB_REF_PROTECTED") == "true",
         url=f"{source}/actions/runs/{run}" if run else "",
         source=source if environ.get("GITHUB_REPOSITORY") else "",

@@ -72,7 +72,7 @@ def as_text(started: Started) -> str:
     lines = [f"{entry.state:<8} {entry.path}" for entry in started.files]
     if started.dockerfile:
         lines += ["", "next: pipeline doctor, pipeline build --check, pipeline release --snapshot"]
-        lines += ["a release: name [image] repository in pipeline.toml, commit, git tag v0.1.0, pipeline release"]
+        lines += ["a release: see that pipeline.toml names [image] repository, commit, git tag v0.1.0, pipeline release"]
     else:
         lines += ["", "next: write a Dockerfile, then: pipeline build --check"]
     return "\n".join(lines)

@@ -12,20 +12,18 @@ class Job:
 
     `tag`: the pushed tag, empty when the job is not for a tag. `branch`: the branch, empty on a tag. `protected`: the ref is
     protected as far as the CI tells; False where it does not tell. `outputs`, `summary`: files the CI reads, empty where it has
-    none. `commit`: what the CI says it checked out.
+    none.
     """
 
     system: Literal["gitlab", "github", "local"] = "local"
     id: str = "local"
     tag: str = ""
     branch: str = ""
-    commit: str = ""
     protected: bool = False
     url: str = ""
     source: str = ""
     outputs: str = ""
     summary: str = ""
-    image_repository: str = ""
     registry: str = ""
     registry_user: str = ""
     registry_password: str = field(default="", repr=False)
